@@ -1,0 +1,57 @@
+//! Every allocator on every workload, in rounds.
+//!
+//! Within a round the allocators take turns on one workload before the next begins, so that a slow minute of the machine
+//! hits all of them; each round starts with another allocator, so that none always follows the same neighbour.
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::binaries::Binary;
+use crate::cli::RunOptions;
+use crate::machine::Machine;
+use crate::results::{Results, Run, Series};
+use crate::runner;
+
+/// Runs everything asked for.
+pub(crate) fn measure(options: &RunOptions, binaries: &[Binary]) -> Result<Results> {
+    let workloads = options.workloads()?;
+    let rounds = options.rounds();
+    let mut all_series: Vec<Vec<Series>> = workloads
+        .iter()
+        .map(|workload| {
+            binaries
+                .iter()
+                .map(|binary| Series::new(workload.name, &binary.allocator))
+                .collect()
+        })
+        .collect();
+
+    let style = ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {pos}/{len}, {eta} left: {msg}")?;
+    let progress = ProgressBar::new((rounds * workloads.len() * binaries.len()) as u64).with_style(style);
+    for round in 0..rounds {
+        for (workload, series) in workloads.iter().zip(&mut all_series) {
+            for turn in 0..binaries.len() {
+                let index = (turn + round) % binaries.len();
+                let binary = &binaries[index];
+                progress.set_message(format!("{} {}", workload.name, binary.allocator));
+                series[index]
+                    .runs
+                    .push(match runner::run(binary, workload.name, options.scale()) {
+                        Ok(record) => Run::Finished(record),
+                        Err(problem) => Run::Failed(format!("{problem:#}")),
+                    });
+                progress.inc(1);
+            }
+        }
+    }
+    progress.finish_and_clear();
+
+    Ok(Results {
+        machine: Machine::of_now(),
+        profile: options.common.profile.name().to_owned(),
+        rounds,
+        scale: options.scale(),
+        allocators: binaries.iter().map(|binary| binary.allocator.clone()).collect(),
+        series: all_series.into_iter().flatten().collect(),
+    })
+}

@@ -1,0 +1,24 @@
+//! Pages and segments: the two units that memory is counted and found in.
+
+/// log2 of [`PAGE`].
+pub(crate) const PAGE_SHIFT: u32 = 12;
+/// The unit in which memory is charged, owned and searched. Kernels with larger pages work too: what is purged is
+/// then rounded inwards to their pages (`span::Spans::purge`).
+pub(crate) const PAGE: usize = 1 << PAGE_SHIFT;
+
+/// log2 of [`SEGMENT`].
+pub(crate) const SEGMENT_SHIFT: u32 = 21;
+/// Size and alignment of a segment: one huge page on x86-64 and aarch64, so a header shares the huge page, and the
+/// TLB entry, of the blocks it describes.
+pub(crate) const SEGMENT: usize = 1 << SEGMENT_SHIFT;
+/// Pages in a segment, its header included.
+pub(crate) const SEGMENT_PAGES: usize = SEGMENT / PAGE;
+
+/// Bytes that any request can at most have: `Layout` promises as much.
+pub(crate) const MAX_REQUEST: usize = isize::MAX as usize;
+
+/// The number of whole pages that hold `bytes`. `bytes` is at most [`MAX_REQUEST`].
+#[inline]
+pub(crate) const fn pages_for(bytes: usize) -> usize {
+    bytes.div_ceil(PAGE)
+}

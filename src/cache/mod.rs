@@ -1,0 +1,347 @@
+//! One tenant's free blocks on one thread: the hot path.
+//!
+//! Above: the door (`global.rs`) and scopes (`tenant/`). Below: the tenant's pool, for refill and flush.
+//!
+//! ```text
+//!  Thread ─┬─ root ──────▶ Cache ─┬─ entries[class]: magazine's top, expected owner word   (hot)
+//!          ├─ table[id] ─▶ Cache  ├─ spares[class]: a second magazine
+//!          ├─ visitor: Cache      └─ pool, tag, parking state
+//!          └─ outbox: blocks of other tenants, on their way home
+//! ```
+//!
+//! - **Owner**: only its thread touches a cache that is active; a parked one belongs to whoever takes it
+//!   (`parking.rs`).
+//! - **Expected**: `entries[c].owner` is the pool's tag with class `c` while the cache serves, and a word that no page
+//!   has otherwise. So what a free pushes is always the pool's own, of the right class.
+//! - **Two magazines**: each class has at most two, so a thread at the edge of one does not go to the depot with every
+//!   block (Bonwick and Adams 2001, §3.1).
+
+#![allow(unsafe_code)] // The hot path reads and writes magazine slots without bounds checks; sentinels bound it.
+
+mod current;
+mod outbox;
+mod parking;
+mod thread;
+mod threads;
+
+pub(crate) use current::{current, set_current};
+pub(crate) use thread::{Thread, deallocate_shared};
+pub(crate) use threads::Threads;
+
+use core::cell::Cell;
+use core::ptr::NonNull;
+
+use crate::pool::{FULL, Magazine, Pool, Shared, Slot, capacity, length};
+use crate::size_class::CLASSES;
+use crate::span::{Kind, OwnerWord, Tag};
+use parking::Parking;
+
+/// One class of a cache: 16 bytes, so that both words lie on one cache line and need one address.
+#[repr(C)]
+struct Entry {
+    /// Top of the magazine in use.
+    top: Cell<NonNull<Slot>>,
+    /// What the page of a block must say to be pushed here.
+    owner: Cell<OwnerWord>,
+}
+
+/// A cache.
+#[repr(C, align(64))]
+pub(crate) struct Cache {
+    entries: [Entry; CLASSES],
+    /// The second magazine of each class: full, or empty, or none.
+    spares: [Cell<Option<NonNull<Slot>>>; CLASSES],
+    /// Classes that have a magazine, one bit each.
+    stocked: Cell<u64>,
+    tag: Cell<Tag>,
+    pool: Cell<Option<&'static Pool>>,
+    thread: Cell<Option<&'static Thread>>,
+    /// Cold operations since the tenant was entered, for a visitor.
+    visits: Cell<u32>,
+    parking: Parking,
+}
+
+const _: () = assert!(
+    size_of::<Cache>() <= 1088,
+    "about a KiB for each thread and tenant"
+);
+const _: () = assert!(CLASSES <= 64, "classes are bits of a word");
+
+/// A magazine that is empty and full at once: where a class has none, both halves of the hot path fall into the cold.
+#[repr(C, align(512))]
+struct NoMagazine([Slot; 2]);
+
+// SAFETY: never written.
+unsafe impl Sync for NoMagazine {}
+
+static NO_MAGAZINE: NoMagazine = NoMagazine([core::ptr::null_mut(), FULL]);
+
+const NO_TOP: NonNull<Slot> = NonNull::from_ref(&NO_MAGAZINE).cast();
+
+/// A cache in read-only memory, in which everything falls into the cold half: what a thread has before its first
+/// use and after its exit. Laid out as [`Cache`], without cells.
+#[repr(C, align(64))]
+pub(crate) struct ReadOnlyCache {
+    entries: [(NonNull<Slot>, OwnerWord); CLASSES],
+    rest: [usize; (size_of::<Cache>() - CLASSES * 16) / 8],
+}
+
+const _: () = assert!(size_of::<ReadOnlyCache>() == size_of::<Cache>());
+
+// SAFETY: never written.
+unsafe impl Sync for ReadOnlyCache {}
+
+impl ReadOnlyCache {
+    const NEW: Self = Self {
+        entries: [(NO_TOP, OwnerWord::NEVER); CLASSES],
+        rest: [0; (size_of::<Cache>() - CLASSES * 16) / 8],
+    };
+
+    /// The cache that everybody shares, which no path writes to: a thread is recognised to have no cache of its own
+    /// by its `thread` being none.
+    #[inline(always)]
+    pub(crate) const fn as_cache(&'static self) -> *const Cache {
+        core::ptr::from_ref(self).cast()
+    }
+}
+
+/// What a thread has before its first use.
+pub(crate) static EMPTY: ReadOnlyCache = ReadOnlyCache::NEW;
+/// What a thread has after its exit.
+pub(crate) static EXITED: ReadOnlyCache = ReadOnlyCache {
+    entries: ReadOnlyCache::NEW.entries,
+    ..ReadOnlyCache::NEW
+};
+
+/// The call tree, from the door (`global.rs`) down:
+///
+/// ```text
+/// allocate               top, block, store
+/// └─ allocate_slow       the spare magazine
+///    └─ Pool::refill     the depot · the fullest slab · a fresh slab
+///       └─ take_span     charge · search · scrub · owner words
+/// deallocate             owner word = expected, room, store
+/// └─ deallocate_slow     own: the spare magazine, else the full one to Pool::accept (the depot, or sorted home)
+///                        foreign: the outbox, in batches home to the owner's slabs
+///                        nursery: the owner's nursery
+/// ```
+impl Cache {
+    /// A block of `class`, or null: then the cold half knows more.
+    ///
+    /// Six instructions with a constant class: load the cache, load `top`, load the block, test, decrement `top`.
+    ///
+    /// # Safety
+    ///
+    /// `class < CLASSES`, and the cache is active on this thread.
+    #[inline(always)]
+    pub(crate) unsafe fn allocate(&self, class: usize) -> *mut u8 {
+        // SAFETY: the caller promises `class < CLASSES`.
+        let entry = unsafe { self.entries.get_unchecked(class) };
+        let top = entry.top.get();
+        // SAFETY: the top is a slot of a magazine, which only this thread touches (**Owner**).
+        let block = unsafe { top.read() };
+        if !block.is_null() {
+            // SAFETY: slot 0 holds null, so the block is in a later slot.
+            entry.top.set(unsafe { top.sub(1) });
+        }
+        block
+    }
+
+    /// Takes a block of `class` back; `false`: the cold half must.
+    ///
+    /// # Safety
+    ///
+    /// `class < CLASSES`; the block is a live one of that class and the caller's; the cache is active on this thread.
+    #[inline(always)]
+    pub(crate) unsafe fn deallocate(&self, class: usize, block: *mut u8) -> bool {
+        // SAFETY: a block that has a class lies in a segment.
+        let owner = unsafe { OwnerWord::of(block) };
+        // SAFETY: the caller promises `class < CLASSES`.
+        let entry = unsafe { self.entries.get_unchecked(class) };
+        if owner != entry.owner.get() {
+            return false;
+        }
+        let top = entry.top.get();
+        // SAFETY: behind the top there is at least the sentinel; if it is not that, it is a usable slot.
+        unsafe {
+            let next = top.add(1);
+            if *next.as_ptr() == FULL {
+                return false;
+            }
+            next.write(block);
+            entry.top.set(next);
+        }
+        true
+    }
+
+    /// A cache for nobody yet.
+    const fn new() -> Self {
+        Self {
+            entries: [const {
+                Entry {
+                    top: Cell::new(NO_TOP),
+                    owner: Cell::new(OwnerWord::NEVER),
+                }
+            }; CLASSES],
+            spares: [const { Cell::new(None) }; CLASSES],
+            stocked: Cell::new(0),
+            tag: Cell::new(Tag::NOBODY),
+            pool: Cell::new(None),
+            thread: Cell::new(None),
+            visits: Cell::new(0),
+            parking: Parking::new(),
+        }
+    }
+
+    /// The thread this cache is on; none for [`EMPTY`] and [`EXITED`].
+    #[inline]
+    pub(crate) fn thread(&self) -> Option<&'static Thread> {
+        self.thread.get()
+    }
+
+    #[inline]
+    pub(crate) fn tag(&self) -> Tag {
+        self.tag.get()
+    }
+
+    /// The pool that this cache serves from; none for [`EMPTY`] and [`EXITED`].
+    #[inline]
+    pub(crate) fn pool(&self) -> Option<&'static Pool> {
+        self.pool.get()
+    }
+
+    /// Whether the cache keeps blocks. A visitor does not, nor one whose tenant has retired.
+    #[inline]
+    fn keeps(&self) -> bool {
+        self.entries[0].owner.get() != OwnerWord::NEVER
+    }
+
+    /// Binds an empty cache to a tenant: **Expected** holds from here on if it `keeps` blocks.
+    fn bind(&self, pool: &'static Pool, tag: Tag, keeps: bool) {
+        crate::check!(self.stocked.get() == 0, "a cache that is bound holds nothing");
+        self.pool.set(Some(pool));
+        self.tag.set(tag);
+        self.visits.set(0);
+        for (class, entry) in self.entries.iter().enumerate() {
+            let expected = if keeps {
+                OwnerWord::new(tag, Kind::slab(class))
+            } else {
+                OwnerWord::NEVER
+            };
+            entry.owner.set(expected);
+        }
+    }
+
+    /// A block of `class` when the magazine in use is empty.
+    #[cold]
+    #[inline(never)]
+    fn allocate_slow(
+        &self,
+        shared: &'static Shared,
+        pool: &'static Pool,
+        class: usize,
+    ) -> Option<NonNull<u8>> {
+        let (entry, spare) = (&self.entries[class], &self.spares[class]);
+        let loaded = entry.top.get();
+        // 1. The spare, if it has blocks.
+        if let Some(full) = spare.get().filter(|top| length(*top) > 0) {
+            spare.set(Some(loaded));
+            entry.top.set(full);
+        } else {
+            // 2. The pool fills the magazine, or has a full one. From here to the `set` the class has none: should
+            // the process fork now, the child finds nothing half done.
+            let empty = self.unload(shared, class)?;
+            entry
+                .top
+                .set(pool.refill(shared, class, empty, capacity(class)).into_top());
+        }
+        // SAFETY: the class exists and the cache is active.
+        NonNull::new(unsafe { self.allocate(class) })
+    }
+
+    /// Takes a block of this cache's own pool when the magazine in use is full, or there is none.
+    #[cold]
+    #[inline(never)]
+    fn deallocate_slow(
+        &self,
+        shared: &'static Shared,
+        pool: &'static Pool,
+        class: usize,
+        block: NonNull<u8>,
+    ) {
+        let (entry, spare) = (&self.entries[class], &self.spares[class]);
+        let loaded = entry.top.get();
+        // 1. Without memory for a magazine the block goes home alone.
+        let is_new = loaded == NO_TOP || spare.get().is_none_or(|top| length(top) > 0);
+        let fresh = if is_new {
+            Magazine::new(class, &shared.magazines, &shared.metadata)
+        } else {
+            None
+        };
+        match (fresh, spare.get()) {
+            (None, _) if is_new => {
+                let mut last = Some(block);
+                // SAFETY: the owner word said that the block is this pool's and of this class.
+                unsafe { pool.deallocate(shared, class, || last.take()) };
+                return;
+            }
+            // 2. The class had no magazine.
+            (Some(fresh), _) if loaded == NO_TOP => {
+                self.stocked.set(self.stocked.get() | 1 << class);
+                entry.top.set(fresh.into_top());
+            }
+            // 3. The full one becomes the spare; a full spare goes to the pool.
+            (Some(fresh), full) => {
+                entry.top.set(fresh.into_top());
+                spare.set(Some(loaded));
+                if let Some(full) = full {
+                    // SAFETY: the spare's only name was in `spare`, which holds another now.
+                    pool.accept(shared, class, unsafe { Magazine::from_top(full) });
+                }
+            }
+            // 4. The spare is empty.
+            (None, empty) => {
+                entry.top.set(empty.unwrap_or(NO_TOP));
+                spare.set(Some(loaded));
+            }
+        }
+        // SAFETY: the class exists, the block is the pool's own, and the cache is active.
+        let is_pushed = unsafe { self.deallocate(class, block.as_ptr()) };
+        crate::check!(is_pushed, "an empty magazine has room");
+    }
+
+    /// Takes the empty magazine in use out of the class, or makes one.
+    fn unload(&self, shared: &Shared, class: usize) -> Option<Magazine> {
+        let entry = &self.entries[class];
+        let loaded = entry.top.get();
+        if loaded == NO_TOP {
+            let fresh = Magazine::new(class, &shared.magazines, &shared.metadata)?;
+            self.stocked.set(self.stocked.get() | 1 << class);
+            return Some(fresh);
+        }
+        entry.top.set(NO_TOP);
+        // SAFETY: the magazine's only name was in `top`, which holds none now.
+        Some(unsafe { Magazine::from_top(loaded) })
+    }
+
+    /// Gives everything in it to the pool and all magazines away.
+    fn flush(&self, shared: &'static Shared) {
+        let mut stocked = self.stocked.replace(0);
+        while stocked != 0 {
+            let class = stocked.trailing_zeros() as usize;
+            stocked &= stocked - 1;
+            let loaded = Some(self.entries[class].top.replace(NO_TOP)).filter(|top| *top != NO_TOP);
+            for top in [loaded, self.spares[class].take()].into_iter().flatten() {
+                // SAFETY: the magazine's only name was in this cache, which holds none now.
+                let magazine = unsafe { Magazine::from_top(top) };
+                match self.pool.get() {
+                    Some(pool) if !magazine.is_empty() => pool.accept(shared, class, magazine),
+                    _ => magazine.recycle(&shared.magazines),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,368 @@
+//! A thread: its caches by tenant, the visitor, the outbox; and the change from one tenant to another.
+//!
+//! Above: the door and scopes, by way of [`current`](Thread::current). Below: caches and pools.
+//!
+//! A tenant that a thread merely visits gets no cache: ten thousand tenants whose tasks wander over threads must not
+//! mean a flush and a refill with every poll. Until it has come to the cold half [`VISITS`] times in one stay, the
+//! thread serves it from the pool's shared path, as the *visitor*, a cache that never keeps anything.
+
+use core::cell::Cell;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+
+use super::outbox::Outbox;
+use super::{Cache, Threads};
+use crate::base::checks::abort_with;
+use crate::base::lock::{Lock, Rank};
+use crate::ledger::Purpose;
+use crate::pool::{Pool, Shared};
+use crate::size_class::block_size;
+use crate::span::{Kind, OwnerWord, Tag};
+
+/// Caches of a thread besides root's, by the low bits of the tenant's id. Two tenants that share a place push each
+/// other's cache out.
+const TABLE: usize = 128;
+
+/// Cold operations in one stay after which a tenant gets a cache. A cache takes some hundred nanoseconds to set up and
+/// to flush, a visit to the shared path about thirty.
+const VISITS: u32 = 16;
+
+/// What the allocator knows of a thread.
+pub(crate) struct Thread {
+    home: &'static Threads,
+    /// The cache in use. The thread-local pointer of the hot path mirrors it.
+    current: Cell<&'static Cache>,
+    visitor: Cache,
+    /// Tag of the tenant that the visitor serves, while it is current. Written by this thread, read by `retire`.
+    visiting: AtomicU64,
+    root: AtomicPtr<Cache>,
+    /// Written by this thread; read by those who take parked caches, under the lock of [`Threads`].
+    table: [AtomicPtr<Cache>; TABLE],
+    pub(super) outbox: Lock<Outbox>,
+    /// Whether this thread put something into its outbox since it last sent it.
+    has_sent: Cell<bool>,
+    /// How many guards the thread is in.
+    depth: Cell<u32>,
+    /// Somebody wants the active cache flushed. Written by anyone, read on the cold half.
+    pub(super) is_flush_wanted: AtomicBool,
+    /// Neighbours in the list of threads, under its lock.
+    pub(super) next: Cell<Option<&'static Thread>>,
+    pub(super) previous: Cell<Option<&'static Thread>>,
+}
+
+// SAFETY: `current`, `has_sent` and the visitor are touched by the thread alone; `next` and `previous` under the lock
+// of `Threads`; a cache in the table by whoever its parking says; the rest is atomic or locked.
+unsafe impl Sync for Thread {}
+
+impl Thread {
+    /// Writes a new thread to `place` and makes root its tenant.
+    ///
+    /// # Safety
+    ///
+    /// `place` is memory of a `Thread` that nobody else uses, for as long as the thread lives.
+    pub(super) unsafe fn create(place: NonNull<Thread>, home: &'static Threads) -> &'static Thread {
+        // SAFETY: the caller's promise. The visitor's address is needed before the rest is written, and is stable.
+        let thread: &'static Thread = unsafe {
+            let visitor: &'static Cache = &*core::ptr::addr_of!((*place.as_ptr()).visitor);
+            place.write(Thread {
+                home,
+                current: Cell::new(visitor),
+                visitor: Cache::new(),
+                visiting: AtomicU64::new(Tag::NOBODY.bits()),
+                root: AtomicPtr::new(core::ptr::null_mut()),
+                table: [const { AtomicPtr::new(core::ptr::null_mut()) }; TABLE],
+                outbox: Lock::new(Rank::Outbox, Outbox::new()),
+                has_sent: Cell::new(false),
+                depth: Cell::new(0),
+                is_flush_wanted: AtomicBool::new(false),
+                next: Cell::new(None),
+                previous: Cell::new(None),
+            });
+            place.as_ref()
+        };
+        thread.visitor.thread.set(Some(thread));
+        thread.visit(home.shared.root(), Tag::ROOT);
+        thread.keep(home.shared.root(), Tag::ROOT);
+        thread
+    }
+
+    /// The cache in use.
+    #[inline]
+    pub(crate) fn current(&self) -> &'static Cache {
+        self.current.get()
+    }
+
+    #[inline]
+    pub(crate) fn depth(&self) -> u32 {
+        self.depth.get()
+    }
+
+    #[inline]
+    pub(crate) fn set_depth(&self, depth: u32) {
+        self.depth.set(depth);
+    }
+
+    pub(crate) fn home(&self) -> &'static Threads {
+        self.home
+    }
+
+    fn shared(&self) -> &'static Shared {
+        &self.home.shared
+    }
+
+    /// Makes the tenant `tag` with its `pool` the current one; root, if it has retired.
+    #[inline]
+    pub(crate) fn enter(&'static self, pool: &'static Pool, tag: Tag) {
+        let from = self.current.get();
+        if from.tag() == tag {
+            return;
+        }
+        if self.has_sent.get() {
+            self.send();
+        }
+        self.leave(from);
+        // Acquire: the cache was written by this thread; the ordering is for the type.
+        let kept = self.place_of(tag).load(Ordering::Acquire);
+        // SAFETY: caches in the table live as long as the thread.
+        if let Some(cache) = unsafe { kept.as_ref() } {
+            if cache.parking.activate() {
+                if cache.tag() == tag && pool.is_live(tag) {
+                    return self.current.set(cache);
+                }
+                cache.parking.park();
+            }
+        }
+        self.enter_slow(pool, tag);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enter_slow(&'static self, pool: &'static Pool, tag: Tag) {
+        // The tag is shown first and the tenant looked at after: `retire` does the two the other way round, so either
+        // it sees the visit or the visit sees it.
+        self.visit(pool, tag);
+        if !pool.is_live(tag) {
+            let root = self.shared().root();
+            self.visit(root, Tag::ROOT);
+        }
+        if self.current.get().tag() == Tag::ROOT {
+            self.keep(self.shared().root(), Tag::ROOT);
+        }
+    }
+
+    /// Leaves a cache: somebody else may take it from now on.
+    #[inline]
+    fn leave(&self, cache: &Cache) {
+        if core::ptr::eq(cache, &self.visitor) {
+            // Release: what the visit did happens before `retire` finds it gone.
+            self.visiting.store(Tag::NOBODY.bits(), Ordering::Release);
+        } else {
+            cache.parking.park();
+        }
+    }
+
+    /// Serves the tenant from the pool's shared path.
+    fn visit(&'static self, pool: &'static Pool, tag: Tag) {
+        // SeqCst: ordered before the look at whether the tenant has retired, as in `Parking::activate`.
+        self.visiting.swap(tag.bits(), Ordering::SeqCst);
+        self.visitor.pool.set(Some(pool));
+        self.visitor.tag.set(tag);
+        self.visitor.visits.set(0);
+        self.current.set(&self.visitor);
+    }
+
+    /// Gives the tenant that is visited a cache that keeps blocks. Stays a visit if that cannot be had.
+    #[cold]
+    fn keep(&'static self, pool: &'static Pool, tag: Tag) {
+        let place = self.place_of(tag);
+        // Acquire: as in `enter`.
+        // SAFETY: as in `enter`.
+        let cache: &'static Cache = match unsafe { place.load(Ordering::Acquire).as_ref() } {
+            Some(cache) => {
+                if !cache.parking.activate() {
+                    return;
+                }
+                cache.flush(self.shared());
+                cache
+            }
+            None => {
+                let Some(cache) = self.home.take_cache() else {
+                    return;
+                };
+                cache.thread.set(Some(self));
+                // A new cache is parked and nobody knows it yet.
+                cache.parking.activate();
+                // Release: publishes the cache to those who walk the tables.
+                place.store(core::ptr::from_ref(cache).cast_mut(), Ordering::Release);
+                cache
+            }
+        };
+        cache.bind(pool, tag, true);
+        self.current.set(cache);
+        // Release: as in `leave`. The active cache shows the tenant now.
+        self.visiting.store(Tag::NOBODY.bits(), Ordering::Release);
+    }
+
+    /// Where the cache of a tenant is.
+    #[inline]
+    fn place_of(&self, tag: Tag) -> &AtomicPtr<Cache> {
+        if tag == Tag::ROOT {
+            &self.root
+        } else {
+            &self.table[tag.id() as usize % TABLE]
+        }
+    }
+
+    /// A block of `class` for the current tenant, when the hot half has none. `None`: no memory, or the limit.
+    pub(crate) fn allocate_slow(&'static self, class: usize) -> Option<NonNull<u8>> {
+        let cache = self.settled(1);
+        let pool = cache.pool()?;
+        if cache.keeps() {
+            return cache.allocate_slow(self.shared(), pool, class);
+        }
+        pool.allocate(self.shared(), class, Purpose::Ambient)
+    }
+
+    /// Takes back a block that was allocated as one of `class`, when the hot half does not.
+    ///
+    /// # Safety
+    ///
+    /// The block is live, was allocated as one of `class`, and is the caller's.
+    pub(crate) unsafe fn deallocate_slow(&'static self, class: usize, block: NonNull<u8>) {
+        let cache = self.settled(0);
+        // SAFETY: a block that has a class lies in a segment.
+        let owner = unsafe { OwnerWord::of(block.as_ptr()) };
+        match cache.pool() {
+            Some(pool) if owner == cache.entries[class].owner.get() => {
+                cache.deallocate_slow(self.shared(), pool, class, block);
+            }
+            _ if owner.kind() == Kind::slab(class) && owner.tag() != cache.tag() => {
+                self.has_sent.set(true);
+                // SAFETY: the caller's promise; the word says that it lies in a slab of this class.
+                unsafe { self.outbox.lock().push(self.shared(), class, block) };
+            }
+            // SAFETY: the caller's promise.
+            _ => unsafe { deallocate_shared(self.shared(), class, block) },
+        }
+    }
+
+    /// The cache in use, after what the cold half owes others: a wanted flush, a tenant that has retired, a visitor
+    /// that stays (`visits` more cold operations).
+    fn settled(&'static self, visits: u32) -> &'static Cache {
+        let cache = self.current.get();
+        // Relaxed: a hint; the flush itself works on what this thread owns.
+        if self.is_flush_wanted.load(Ordering::Relaxed) {
+            self.is_flush_wanted.store(false, Ordering::Relaxed);
+            self.flush();
+        }
+        let (Some(pool), tag) = (cache.pool(), cache.tag()) else {
+            return cache;
+        };
+        if !pool.is_live(tag) {
+            cache.flush(self.shared());
+            self.leave(cache);
+            self.visit(self.shared().root(), Tag::ROOT);
+            self.keep(self.shared().root(), Tag::ROOT);
+        } else if !cache.keeps() {
+            cache.visits.set(cache.visits.get() + visits);
+            if cache.visits.get() >= VISITS {
+                self.keep(pool, tag);
+            }
+        }
+        self.current.get()
+    }
+
+    /// Empties the cache in use and the outbox.
+    pub(crate) fn flush(&'static self) {
+        self.current.get().flush(self.shared());
+        self.send();
+    }
+
+    fn send(&self) {
+        self.has_sent.set(false);
+        self.outbox.lock().send(self.shared());
+    }
+
+    /// Flushes every parked cache of this thread that is `wanted`; says whether one of them is in use. For the holder
+    /// of the lock of [`Threads`].
+    pub(super) fn flush_parked(&'static self, only: Option<Tag>) -> bool {
+        let places = core::iter::once(&self.root).chain(&self.table);
+        let mut is_used = false;
+        match only {
+            // SeqCst: ordered after `retire` marked the tenant, as in `visit`.
+            Some(tag) => {
+                is_used |= self.visiting.load(Ordering::SeqCst) == tag.bits();
+                is_used |= !self.flush_place(self.place_of(tag), only);
+            }
+            None => places.for_each(|place| {
+                self.flush_place(place, None);
+            }),
+        }
+        is_used
+    }
+
+    /// `false`: the cache there is in use.
+    fn flush_place(&'static self, place: &AtomicPtr<Cache>, only: Option<Tag>) -> bool {
+        // Acquire: pairs with the Release in `keep`.
+        // SAFETY: caches in the table live as long as the thread, which the caller's lock keeps from leaving.
+        let Some(cache) = (unsafe { place.load(Ordering::Acquire).as_ref() }) else {
+            return true;
+        };
+        if !cache.parking.take() {
+            return false;
+        }
+        if only.is_none_or(|tag| cache.tag() == tag) {
+            cache.flush(self.shared());
+        }
+        cache.parking.put_back();
+        true
+    }
+
+    /// Gives everything up, caches included. For the holder of the lock of [`Threads`], when the thread itself is here
+    /// for the last time or exists no more.
+    pub(super) fn empty(&'static self) {
+        for place in core::iter::once(&self.root).chain(&self.table) {
+            // Acquire: as in `flush_place`.
+            // SAFETY: as in `flush_place`.
+            if let Some(cache) = unsafe { place.load(Ordering::Acquire).as_ref() } {
+                cache.flush(self.shared());
+                // SAFETY: the thread is at its end, and takers hold the lock that the caller holds.
+                unsafe { self.home.give_cache(cache) };
+            }
+        }
+        self.outbox.lock().send(self.shared());
+    }
+}
+
+/// Takes back a block of `class` without a cache: straight to the slab or nursery of its owner.
+///
+/// # Safety
+///
+/// The block is live, was allocated as one of `class`, and is the caller's.
+pub(crate) unsafe fn deallocate_shared(shared: &'static Shared, class: usize, block: NonNull<u8>) {
+    // SAFETY: a block that has a class lies in a segment.
+    let owner = unsafe { OwnerWord::of(block.as_ptr()) };
+    let Some(pool) = shared.pool(owner.tag()) else {
+        abort_with(
+            "freed block belongs to nobody",
+            block.as_ptr().addr(),
+            owner.bits(),
+            class as u64,
+        )
+    };
+    if owner.kind() == Kind::slab(class) {
+        let mut last = Some(block);
+        // SAFETY: the owner word says whose the block is and of which class.
+        unsafe { pool.deallocate(shared, class, || last.take()) };
+    } else if owner.kind() == Kind::NURSERY {
+        // SAFETY: the owner word says so.
+        unsafe { pool.deallocate_nursery(shared, block, block_size(class)) };
+    } else {
+        abort_with(
+            "block freed with another size than it was allocated",
+            block.as_ptr().addr(),
+            owner.bits(),
+            class as u64,
+        )
+    }
+}

@@ -1,0 +1,366 @@
+//! The one instance of state, and the cold half of the door: everything a request needs when its thread's cache does
+//! not have it at hand.
+//!
+//! Above: `global.rs` and `tenant/`. Below: caches and pools. Nothing here waits, unwinds or runs user code.
+
+#![allow(unsafe_code)] // Blocks come in as raw pointers and go out again.
+
+use core::ffi::c_void;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::base::lock;
+use crate::base::units::{MAX_REQUEST, PAGE, PAGE_SHIFT, SEGMENT};
+use crate::cache::{EXITED, Thread, Threads, current, deallocate_shared, set_current};
+use crate::config::Config;
+use crate::error::Error;
+use crate::ledger::{NO_LIMIT, Purpose};
+use crate::os;
+use crate::pool::{LargeRequest, Pool, owner_of_large};
+use crate::size_class::{CLASSES, block_size, class_of};
+use crate::span::metadata::Slot;
+
+static OS: os::Native = os::Native;
+
+/// The allocator of this process.
+static HEAP: Threads = Threads::new(&OS);
+
+/// The part of the capacity that is never lent out of what the machine has: C = 0.9 × what is there.
+const DEFAULT_CAPACITY_TENTHS: u64 = 9;
+
+/// Everything below tenants.
+#[inline]
+pub(crate) fn heap() -> &'static Threads {
+    &HEAP
+}
+
+/// This thread; made known to the allocator if it was not. `None` after its exit, or without memory.
+pub(crate) fn thread() -> Option<&'static Thread> {
+    let cache = current();
+    if let Some(thread) = cache.thread() {
+        return Some(thread);
+    }
+    if core::ptr::eq(cache, EXITED.as_cache()) {
+        return None;
+    }
+    join()
+}
+
+/// Makes this thread known.
+#[cold]
+fn join() -> Option<&'static Thread> {
+    let key = start::exit_key()?;
+    let thread = HEAP.join()?;
+    // SAFETY: `thread_exit` takes a `Thread` of `HEAP`, and the one that is armed on a thread is that thread's.
+    if !unsafe { key.arm(core::ptr::from_ref(thread).cast_mut().cast()) } {
+        // SAFETY: nobody has used it.
+        unsafe { HEAP.leave(thread) };
+        return None;
+    }
+    // SAFETY: the thread's cache in use is its own and active.
+    unsafe { set_current(thread.current()) };
+    Some(thread)
+}
+
+/// The last thing that runs on a thread. What frees or allocates after it does without a cache.
+unsafe extern "C" fn thread_exit(thread: *mut c_void) {
+    // SAFETY: EXITED is read-only.
+    unsafe { set_current(EXITED.as_cache()) };
+    // SAFETY: the value is what `join` armed for this thread, and the pointer to its caches is gone now.
+    if let Some(thread) = unsafe { thread.cast::<Thread>().cast_const().as_ref() } {
+        // SAFETY: as above.
+        unsafe { HEAP.leave(thread) };
+    }
+}
+
+/// The pool that serves this thread's requests without a size class.
+fn current_pool() -> (&'static Pool, Option<&'static Thread>) {
+    let thread = thread();
+    let pool = thread.and_then(|thread| {
+        let cache = thread.current();
+        cache.pool().filter(|pool| pool.is_live(cache.tag()))
+    });
+    (pool.unwrap_or(HEAP.shared.root()), thread)
+}
+
+/// A block when the cache has none: null without memory, or at a limit under `OnLimit::Fail`.
+#[cold]
+#[inline(never)]
+pub(crate) fn allocate_cold(size: usize, align: usize) -> *mut u8 {
+    let class = class_of(size.max(1), align);
+    if class < CLASSES {
+        small_cold(class)
+    } else {
+        large_cold(size, align, false, false)
+    }
+}
+
+fn small_cold(class: usize) -> *mut u8 {
+    let block = attempt(|| match thread() {
+        Some(thread) => {
+            let block = thread.allocate_slow(class);
+            // SAFETY: the thread's cache in use is its own and active.
+            unsafe { set_current(thread.current()) };
+            block
+        }
+        None => HEAP.shared.root().allocate(&HEAP.shared, class, Purpose::Ambient),
+    });
+    block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
+}
+
+/// A block above the size classes.
+#[cold]
+#[inline(never)]
+pub(crate) fn large_cold(size: usize, align: usize, zero: bool, grows: bool) -> *mut u8 {
+    if size > MAX_REQUEST {
+        return core::ptr::null_mut();
+    }
+    let request = LargeRequest {
+        size,
+        align,
+        zero,
+        grows,
+        purpose: Purpose::Ambient,
+    };
+    let block = attempt(|| current_pool().0.allocate_large(&HEAP.shared, request));
+    block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
+}
+
+/// Tries, makes room among what is cached, and tries once more.
+fn attempt(mut allocate: impl FnMut() -> Option<NonNull<u8>>) -> Option<NonNull<u8>> {
+    if let Some(block) = allocate() {
+        return Some(block);
+    }
+    let (pool, thread) = current_pool();
+    if let Some(thread) = thread {
+        thread.flush();
+    }
+    pool.trim(&HEAP.shared);
+    if let Some(block) = allocate() {
+        return Some(block);
+    }
+    if pool.account.charged() < pool.account.limit() {
+        HEAP.flush_sleeping();
+        HEAP.shared.all_pools().for_each(|pool| pool.trim(&HEAP.shared));
+        HEAP.shared.spans.trim(0);
+        return allocate();
+    }
+    None
+}
+
+/// A zeroed block.
+#[inline]
+pub(crate) fn allocate_zeroed_large(size: usize, align: usize) -> *mut u8 {
+    large_cold(size, align, true, false)
+}
+
+/// Takes back a block that the cache does not.
+///
+/// # Safety
+///
+/// As for `GlobalAlloc::dealloc` with this size and alignment.
+#[cold]
+#[inline(never)]
+pub(crate) unsafe fn deallocate_cold(block: *mut u8, size: usize, align: usize) {
+    let Some(block) = NonNull::new(block) else { return };
+    let class = class_of(size.max(1), align);
+    if class >= CLASSES {
+        // SAFETY: the caller's promise.
+        return unsafe { large_owner(block, size, align).deallocate_large(&HEAP.shared, block, size, align) };
+    }
+    match thread() {
+        Some(thread) => {
+            // SAFETY: the caller's promise; the thread's cache in use is its own and active.
+            unsafe {
+                thread.deallocate_slow(class, block);
+                set_current(thread.current());
+            }
+        }
+        // SAFETY: the caller's promise.
+        None => unsafe { deallocate_shared(&HEAP.shared, class, block) },
+    }
+}
+
+/// The pool that a block above the size classes belongs to. Aborts if there is none.
+///
+/// # Safety
+///
+/// As for `GlobalAlloc::dealloc` with this size and alignment.
+unsafe fn large_owner(block: NonNull<u8>, size: usize, align: usize) -> &'static Pool {
+    // SAFETY: the caller's promise.
+    let tag = unsafe { owner_of_large(&HEAP.shared, block, size, align) };
+    tag.and_then(|tag| HEAP.shared.pool(tag)).unwrap_or_else(|| {
+        crate::base::checks::abort_with(
+            "freed block belongs to nobody",
+            block.as_ptr().addr(),
+            size as u64,
+            0,
+        )
+    })
+}
+
+/// Makes a block longer or shorter, moving it if it must. Null: nothing has changed.
+///
+/// # Safety
+///
+/// As for `GlobalAlloc::realloc`.
+#[inline(never)]
+pub(crate) unsafe fn reallocate(block: *mut u8, old: usize, align: usize, new: usize) -> *mut u8 {
+    let (old_class, new_class) = (class_of(old, align), class_of(new, align));
+    let (is_large, grows) = (old_class >= CLASSES && new_class >= CLASSES, new > old);
+    if is_large && let Some(start) = NonNull::new(block) {
+        // SAFETY: the caller's promise.
+        let resized = unsafe {
+            let request = LargeRequest {
+                size: new,
+                align,
+                zero: false,
+                grows,
+                purpose: Purpose::Ambient,
+            };
+            large_owner(start, old, align).resize_large(&HEAP.shared, start, old, request)
+        };
+        if let Some(resized) = resized {
+            return resized.as_ptr();
+        }
+    }
+    // SAFETY: the caller's promise; the two blocks do not overlap, and both hold the shorter length.
+    unsafe {
+        let to = if new_class < CLASSES {
+            let fast = current().allocate(new_class);
+            if fast.is_null() {
+                small_cold(new_class)
+            } else {
+                fast
+            }
+        } else {
+            large_cold(new, align, false, grows)
+        };
+        if !to.is_null() {
+            core::ptr::copy_nonoverlapping(block, to, old.min(new));
+            if old_class >= CLASSES || !current().deallocate(old_class, block) {
+                deallocate_cold(block, old, align);
+            }
+        }
+        to
+    }
+}
+
+/// Whether the block at this address is one of ours.
+pub(crate) fn owns(address: usize) -> bool {
+    HEAP.shared.spans.contains(address & !(SEGMENT - 1))
+}
+
+/// Puts the options into effect.
+pub(crate) fn configure(config: &Config) -> Result<(), Error> {
+    let capacity = config.get_capacity().unwrap_or_else(default_capacity);
+    let charged = HEAP.shared.ledger.charged() << PAGE_SHIFT;
+    if capacity < charged {
+        return Err(Error::CapacityBelowCharged {
+            asked: capacity,
+            charged,
+        });
+    }
+    // AcqRel: whoever comes second sees what the first has set.
+    if start::IS_CONFIGURED.swap(true, Ordering::AcqRel) {
+        return Err(Error::AlreadyConfigured);
+    }
+    let delay = u64::try_from(config.get_purge_delay().as_millis()).unwrap_or(u64::MAX);
+    HEAP.shared
+        .spans
+        .configure(config.get_fit(), config.get_huge_pages(), delay);
+    HEAP.shared.ledger.set_capacity(capacity / PAGE as u64);
+    Ok(())
+}
+
+/// Puts the default options into effect, unless others are: the first tenant ends the time without a capacity.
+pub(crate) fn configure_by_default() {
+    let _already = configure(&Config::new());
+}
+
+/// 0.9 × what the machine or the cgroup has, less what the process holds outside this allocator; in bytes.
+fn default_capacity() -> u64 {
+    let Some(machine) = os::memory_limit() else {
+        return NO_LIMIT;
+    };
+    let own = HEAP.shared.ledger.charged() << PAGE_SHIFT;
+    let outside = os::resident_bytes().unwrap_or(0).saturating_sub(own);
+    (machine / 10 * DEFAULT_CAPACITY_TENTHS)
+        .saturating_sub(outside)
+        .max(own)
+}
+
+/// Flushes this thread, what sleeps, and the depots; purges what is free beyond a tenth of what is in use.
+pub(crate) fn maintain() {
+    if let Some(thread) = thread() {
+        thread.flush();
+    }
+    HEAP.flush_sleeping();
+    HEAP.shared.all_pools().for_each(|pool| pool.trim(&HEAP.shared));
+    HEAP.shared.spans.purge_aged();
+    let in_use = (HEAP.shared.ledger.charged() as usize) << PAGE_SHIFT;
+    HEAP.shared
+        .spans
+        .trim((in_use / KEPT_FRACTION).max(KEPT_LEAST) / 2);
+}
+
+/// Of what is in use, `maintain` keeps this part again of free memory with backing, for the next rise.
+const KEPT_FRACTION: usize = 10;
+/// But at least this much, in bytes.
+const KEPT_LEAST: usize = 8 << 20;
+
+/// Bytes of the largest block that has a size class, for reports.
+pub(crate) fn class_sizes() -> impl Iterator<Item = usize> {
+    (0..CLASSES).map(block_size)
+}
+
+/// What is done once in a process, before the first thread joins.
+mod start {
+    use super::*;
+
+    pub(super) static IS_CONFIGURED: AtomicBool = AtomicBool::new(false);
+    /// Taken by the thread that starts; the others go uncached until it is done, for nobody waits.
+    static IS_STARTING: AtomicBool = AtomicBool::new(false);
+    static KEY: Slot<os::ExitKey> = Slot::new();
+
+    /// The key by which thread exits are heard of. `None` while another thread makes it, or if there is none.
+    pub(super) fn exit_key() -> Option<os::ExitKey> {
+        if let Some(key) = KEY.get() {
+            return Some(*key);
+        }
+        // AcqRel: only one thread goes on; should it fail, the next one starts over.
+        if IS_STARTING.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        // Fork handlers first: a process that forks as soon as there is a key must have them.
+        // SAFETY: the three functions may run whenever a process forks.
+        let key = unsafe { os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child) }
+            .then(|| os::ExitHook::register(thread_exit))
+            .flatten()
+            .and_then(|key| KEY.get_or_create(&HEAP.shared.metadata, || key))
+            .copied();
+        // Release: pairs with the swap above.
+        IS_STARTING.store(key.is_some(), Ordering::Release);
+        key
+    }
+
+    unsafe extern "C" fn before_fork() {
+        lock::hold_all();
+        crate::tenant::hold_for_fork();
+        HEAP.hold_for_fork();
+    }
+
+    unsafe extern "C" fn after_fork_in_parent() {
+        HEAP.release_after_fork();
+        crate::tenant::release_after_fork();
+        lock::release_all();
+    }
+
+    unsafe extern "C" fn after_fork_in_child() {
+        HEAP.release_after_fork();
+        crate::tenant::release_after_fork();
+        lock::release_all();
+        // SAFETY: this is the child, and its only thread.
+        unsafe { HEAP.bury(current().thread()) };
+    }
+}

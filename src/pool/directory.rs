@@ -1,0 +1,68 @@
+//! From a tenant's id to its pool: two levels of 256, filled as ids come into use.
+//!
+//! Above: frees of other tenants' blocks, and the registry, which creates. Below: metadata. Reading takes no lock.
+
+use super::{Pool, Shared};
+use crate::span::Tag;
+use crate::span::metadata::Slot;
+
+const FAN: usize = 256;
+
+type Leaf = [Slot<Pool>; FAN];
+
+/// The pools by id. Root, id 0, is there from the start.
+pub(crate) struct Directory {
+    root: Pool,
+    leaves: [Slot<Leaf>; FAN],
+}
+
+impl Directory {
+    pub(super) const fn new() -> Self {
+        Self {
+            root: Pool::new(Tag::ROOT),
+            leaves: [const { Slot::new() }; FAN],
+        }
+    }
+}
+
+impl Shared {
+    /// The root tenant's pool.
+    #[inline]
+    pub(crate) fn root(&'static self) -> &'static Pool {
+        &self.pools.root
+    }
+
+    /// The pool of the tenant with this tag; `None` if there is no such tenant any more.
+    pub(crate) fn pool(&'static self, tag: Tag) -> Option<&'static Pool> {
+        self.pool_at(tag.id()).filter(|pool| pool.tag() == tag)
+    }
+
+    /// The pool with this id, whoever's it is.
+    pub(crate) fn pool_at(&'static self, id: u16) -> Option<&'static Pool> {
+        if id == Tag::ROOT.id() {
+            return Some(self.root());
+        }
+        self.pools.leaves[id as usize / FAN].get()?[id as usize % FAN].get()
+    }
+
+    /// The pool with this id, made if there was none; `None` without memory.
+    pub(crate) fn pool_or_create(&'static self, id: u16) -> Option<&'static Pool> {
+        if id == Tag::ROOT.id() {
+            return Some(self.root());
+        }
+        let leaf = self.pools.leaves[id as usize / FAN]
+            .get_or_create(&self.metadata, || [const { Slot::new() }; FAN])?;
+        leaf[id as usize % FAN].get_or_create(&self.metadata, || Pool::new(Tag::NOBODY))
+    }
+
+    /// Every pool there is, root first, then by id.
+    pub(crate) fn all_pools(&'static self) -> impl Iterator<Item = &'static Pool> {
+        let others = self
+            .pools
+            .leaves
+            .iter()
+            .filter_map(Slot::get)
+            .flat_map(|leaf| leaf.iter().filter_map(Slot::get));
+        core::iter::once(self.root()).chain(others)
+    }
+}

@@ -1,0 +1,152 @@
+//! Magazines: arrays of free blocks of one class that bound themselves.
+//!
+//! Above: caches hold two per class, depots pass them on whole. Below: `span/metadata`, which recycles them.
+//!
+//! ```text
+//!  base (512-aligned)                top
+//!  │ null │ block │ block │ … │ block │ (free) … │ FULL │ unused …
+//!  slot 0   1       2           n                  capacity + 1
+//! ```
+//!
+//! A magazine is named by its *top*: the address of the slot of the block that was pushed last. **Sentinels**: slot 0
+//! holds null, and the slot behind the last usable one holds [`FULL`]. So `*top` is null iff the magazine is empty, and
+//! `*(top + 1)` is `FULL` iff it is full: both bounds are tests of a word that is loaded or stored anyway, and there is
+//! no counter (Bonwick and Adams, "Magazines and Vmem", USENIX 2001, for magazines; FAST_PATH's measurements for the
+//! bound). Blocks are neither read nor written.
+
+#![allow(unsafe_code)] // Raw slots: the cache's hot path reads and writes the same ones.
+
+use core::ptr::NonNull;
+
+use crate::size_class::block_size;
+use crate::span::metadata::{Metadata, Recycler};
+
+/// Slots of a magazine, sentinels included.
+const SLOTS: usize = 64;
+/// Bytes and alignment of a magazine.
+const BYTES: usize = SLOTS * size_of::<Slot>();
+
+/// The word behind the last usable slot.
+pub(crate) const FULL: *mut u8 = core::ptr::without_provenance_mut(usize::MAX);
+
+/// A slot: a free block, or a sentinel.
+pub(crate) type Slot = *mut u8;
+
+/// The memory of a magazine.
+#[repr(C, align(512))]
+pub(crate) struct Slots([Slot; SLOTS]);
+
+const _: () = assert!(size_of::<Slots>() == BYTES && BYTES.is_power_of_two());
+
+/// Bytes of blocks that a magazine holds at most, if that leaves it two blocks.
+const MAX_BYTES: usize = 16 << 10;
+
+/// Blocks of `class` that a magazine holds.
+pub(crate) const fn capacity(class: usize) -> usize {
+    let fitting = MAX_BYTES / block_size(class);
+    if fitting < 2 {
+        2
+    } else if fitting > SLOTS - 2 {
+        SLOTS - 2
+    } else {
+        fitting
+    }
+}
+
+/// A magazine in hand. Neither `Copy` nor `Clone`: its blocks are handed on once.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct Magazine {
+    top: NonNull<Slot>,
+}
+
+// SAFETY: a magazine is a right to blocks, which any thread may use.
+unsafe impl Send for Magazine {}
+
+impl Magazine {
+    /// An empty magazine for blocks of `class`; `None` without memory.
+    pub(crate) fn new(class: usize, recycler: &Recycler<Slots>, metadata: &Metadata) -> Option<Self> {
+        let slots = recycler.take(metadata)?;
+        let mut fresh = [core::ptr::null_mut(); SLOTS];
+        fresh[capacity(class) + 1] = FULL;
+        // SAFETY: the memory is ours, from the recycler of this type.
+        unsafe { slots.write(Slots(fresh)) };
+        Some(Self { top: slots.cast() })
+    }
+
+    /// Gives the memory of an empty magazine away.
+    pub(crate) fn recycle(self, recycler: &Recycler<Slots>) {
+        crate::check!(self.is_empty(), "a recycled magazine is empty");
+        // SAFETY: the memory came from a recycler of this type in `new`, and `self` was the only name for it.
+        unsafe { recycler.give(self.top.cast()) };
+    }
+
+    /// The magazine whose top is `top`.
+    ///
+    /// # Safety
+    ///
+    /// `top` came from [`into_top`](Self::into_top), perhaps moved by pushes and pops within the sentinels, and is
+    /// used for no other `Magazine`.
+    #[inline]
+    pub(crate) unsafe fn from_top(top: NonNull<Slot>) -> Self {
+        Self { top }
+    }
+
+    #[inline]
+    pub(crate) fn into_top(self) -> NonNull<Slot> {
+        self.top
+    }
+
+    /// Number of blocks in it.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        length(self.top)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        // SAFETY: the slot behind the top is at most the sentinel's.
+        unsafe { *self.top.add(1).as_ptr() == FULL }
+    }
+
+    /// Adds a block. `false`: the magazine is full.
+    #[inline]
+    pub(crate) fn push(&mut self, block: NonNull<u8>) -> bool {
+        if self.is_full() {
+            return false;
+        }
+        // SAFETY: not full, so the next slot is usable.
+        unsafe {
+            self.top = self.top.add(1);
+            self.top.write(block.as_ptr());
+        }
+        true
+    }
+
+    /// Takes the block that was added last.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<NonNull<u8>> {
+        // SAFETY: the top is a slot of the magazine; if it is not null, it is not slot 0.
+        unsafe {
+            let block = NonNull::new(self.top.read())?;
+            self.top = self.top.sub(1);
+            Some(block)
+        }
+    }
+
+    /// Turns the order of the blocks round: what was added first is taken first.
+    pub(crate) fn reverse(&mut self) {
+        let length = self.len();
+        // SAFETY: the slots 1 to `length` hold the blocks.
+        unsafe { core::slice::from_raw_parts_mut(self.top.sub(length).add(1).as_ptr(), length) }.reverse();
+    }
+}
+
+/// Number of blocks in the magazine with this top.
+#[inline]
+pub(crate) fn length(top: NonNull<Slot>) -> usize {
+    top.as_ptr().addr() % BYTES / size_of::<Slot>()
+}

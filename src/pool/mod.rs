@@ -1,0 +1,398 @@
+//! One tenant's memory: bins of slabs with their depots, the nursery, large blocks; charged here and nowhere else.
+//!
+//! Above: `cache/` refills from a pool and flushes to it. Below: `slab/`, `span/`, and the ledger beside the path.
+//!
+//! ```text
+//!  Pool ─┬─ bins[class] ── depot ── slabs       refill, accept        bin.rs, depot.rs, magazine.rs
+//!        ├─ nursery                             small tenants         nursery.rs
+//!        ├─ spans and large blocks              above 32 KiB          large.rs
+//!        └─ account                             charge, uncharge      ledger/
+//! ```
+//!
+//! - **Charged**: the account is charged for exactly the pages of the spans and large blocks that the pool holds, and
+//!   for charges of memory held elsewhere.
+//! - **Own**: everything in a pool bears its tag.
+//!
+//! A pool's memory is never freed: when its tenant is gone, the next tenant with the same id gets it under a new tag.
+
+#![allow(unsafe_code)] // Hands blocks on to bins, whose owner words were compared.
+
+mod bin;
+mod depot;
+mod directory;
+mod large;
+mod magazine;
+mod nursery;
+
+pub(crate) use large::{LargeRequest, owner_of_large};
+pub(crate) use magazine::{FULL, Magazine, Slot, Slots, capacity, length};
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::base::lock::{Lock, Rank};
+use crate::ledger::{Account, Ledger, Purpose, Refusal};
+use crate::os::Os;
+use crate::size_class::{CLASSES, block_size};
+use crate::slab::slab_pages;
+use crate::span::metadata::{Metadata, Recycler, Slot as Once};
+use crate::span::{Kind, Span, Spans, Tag};
+use bin::Bin;
+use directory::Directory;
+use nursery::Nursery;
+
+/// What all pools of one allocator draw on.
+pub(crate) struct Shared {
+    pub(crate) metadata: Metadata,
+    pub(crate) spans: Spans,
+    pub(crate) ledger: Ledger,
+    pub(crate) magazines: Recycler<Slots>,
+    pub(crate) pools: Directory,
+}
+
+impl Shared {
+    pub(crate) const fn new(os: &'static dyn Os) -> Self {
+        Self {
+            metadata: Metadata::new(os),
+            spans: Spans::new(os),
+            ledger: Ledger::new(),
+            magazines: Recycler::new(),
+            pools: Directory::new(),
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn hold_for_fork(&'static self) {
+        self.all_pools().for_each(Pool::hold_nursery_for_fork);
+        self.all_pools().for_each(Pool::hold_bins_for_fork);
+        self.spans.hold_for_fork();
+        self.magazines.hold_for_fork();
+    }
+
+    pub(crate) fn release_after_fork(&'static self) {
+        self.magazines.release_after_fork();
+        self.spans.release_after_fork();
+        self.all_pools().for_each(Pool::release_after_fork);
+    }
+}
+
+/// A tenant's pool.
+#[repr(align(64))]
+pub(crate) struct Pool {
+    /// The tenant's [`Tag`]; nobody's between tenants. Written by the registry.
+    tag: AtomicU64,
+    /// Whether the tenant has retired and only drains. Written by the registry, read when a tenant is entered.
+    is_retired: AtomicBool,
+    pub(crate) account: Account,
+    nursery: Lock<Nursery>,
+    /// Pages that other tenants had written and that were zeroed for this one.
+    scrubbed: AtomicU64,
+    /// Bytes of large blocks, rounded up to pages.
+    large_bytes: AtomicU64,
+    bins: [Once<Bin>; CLASSES],
+}
+
+/// What a pool holds, for reports. Bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Holdings {
+    /// Handed out by slabs, nursery and as large blocks, less what depots hold: callers and thread caches have it.
+    pub(crate) out: u64,
+    /// In depots.
+    pub(crate) depots: u64,
+}
+
+/// What a pool holds in one size class, for reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BinHoldings {
+    pub(crate) slabs: u32,
+    pub(crate) pages: u32,
+    /// Blocks with callers, in caches and in depots.
+    pub(crate) out: u64,
+    /// Blocks in the depot.
+    pub(crate) depot: u64,
+}
+
+impl Pool {
+    pub(crate) const fn new(tag: Tag) -> Self {
+        Self {
+            tag: AtomicU64::new(tag.bits()),
+            is_retired: AtomicBool::new(false),
+            account: Account::new(100),
+            nursery: Lock::new(Rank::Nursery, Nursery::new()),
+            scrubbed: AtomicU64::new(0),
+            large_bytes: AtomicU64::new(0),
+            bins: [const { Once::new() }; CLASSES],
+        }
+    }
+
+    /// Whose the pool is.
+    #[inline]
+    pub(crate) fn tag(&self) -> Tag {
+        // Relaxed: compared with tags that the caller has from a block or a handle; equal tags mean the same tenant.
+        Tag::from_bits(self.tag.load(Ordering::Relaxed))
+    }
+
+    /// Gives the pool to another tenant, or to nobody. Nothing may be charged.
+    pub(crate) fn set_tag(&self, tag: Tag) {
+        // SeqCst: seen by `is_live` in one order with `retire`.
+        self.tag.store(tag.bits(), Ordering::SeqCst);
+        // Relaxed: a statistic.
+        self.scrubbed.store(0, Ordering::Relaxed);
+        self.is_retired.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether `tag` is the pool's tenant and may allocate.
+    #[inline]
+    pub(crate) fn is_live(&self, tag: Tag) -> bool {
+        // SeqCst: ordered after the caller showed that it uses the tenant (`Parking::activate`, `Thread::visit`);
+        // `retire` marks first and looks for users after, so one of the two sees the other.
+        !self.is_retired.load(Ordering::SeqCst) && self.tag.load(Ordering::SeqCst) == tag.bits()
+    }
+
+    /// Marks the tenant as retired. `false`: it is already.
+    pub(crate) fn retire(&self) -> bool {
+        // SeqCst: as in `is_live`.
+        !self.is_retired.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether the tenant has retired.
+    pub(crate) fn is_retired(&self) -> bool {
+        // SeqCst: as in `is_live`.
+        self.is_retired.load(Ordering::SeqCst)
+    }
+
+    /// Fills an empty magazine with blocks of `class`: from the depot a whole one, from slabs up to `want`.
+    /// Returns the magazine with what it holds, empty if there is no memory.
+    pub(crate) fn refill(
+        &self,
+        shared: &Shared,
+        class: usize,
+        mut magazine: Magazine,
+        want: usize,
+    ) -> Magazine {
+        let Some(bin) = self.bin(shared, class) else {
+            return magazine;
+        };
+        // 1. What another thread gave up is warm.
+        if let Some(full) = bin.depot().pop() {
+            magazine.recycle(&shared.magazines);
+            return full;
+        }
+        // 2. The fullest slab that has blocks. 3. A fresh slab.
+        if !bin.fill(&mut magazine, want) && self.add_slab(shared, bin, class, Purpose::Ambient) {
+            bin.fill(&mut magazine, want);
+        }
+        magazine
+    }
+
+    /// Takes a magazine of blocks of `class` whole into the depot, or sorts it home.
+    pub(crate) fn accept(&self, shared: &Shared, class: usize, magazine: Magazine) {
+        let Some(bin) = self.bins[class].get() else {
+            crate::base::checks::abort_with("blocks of a bin that is not there", 0, class as u64, 0)
+        };
+        let magazine = if magazine.is_full() {
+            bin.depot().push(magazine)
+        } else {
+            Err(magazine)
+        };
+        if let Err(mut magazine) = magazine {
+            bin.sort_home(&mut magazine, |span| self.release(shared, span));
+            magazine.recycle(&shared.magazines);
+        }
+    }
+
+    /// A block of `class` for a thread without a cache: from the nursery while the pool is small, else from a slab.
+    pub(crate) fn allocate(&self, shared: &Shared, class: usize, purpose: Purpose) -> Option<NonNull<u8>> {
+        let size = block_size(class);
+        if self.bins[class].get().is_none()
+            && let Some(block) = self.allocate_nursery(shared, size, purpose)
+        {
+            return Some(block);
+        }
+        let bin = self.bin(shared, class)?;
+        if let Some(block) = bin.take_one() {
+            return Some(block);
+        }
+        if let Some(mut magazine) = bin.depot().pop() {
+            bin.sort_home(&mut magazine, |span| self.release(shared, span));
+            magazine.recycle(&shared.magazines);
+        } else if !self.add_slab(shared, bin, class, purpose) {
+            return None;
+        }
+        bin.take_one()
+    }
+
+    /// Gives all the blocks of `class` that `next` yields back to their slabs.
+    ///
+    /// # Safety
+    ///
+    /// The blocks are of this pool and class, say their owner words, and the caller's.
+    pub(crate) unsafe fn deallocate(
+        &self,
+        shared: &Shared,
+        class: usize,
+        next: impl FnMut() -> Option<NonNull<u8>>,
+    ) {
+        let Some(bin) = self.bins[class].get() else {
+            crate::base::checks::abort_with("blocks of a bin that is not there", 0, class as u64, 0)
+        };
+        // SAFETY: the caller's promise is **Own**.
+        unsafe { bin.give(next, |span| self.release(shared, span)) };
+    }
+
+    /// Sorts depots home, lets empty slabs and their pages go. For `maintain()` and when memory is short.
+    pub(crate) fn trim(&self, shared: &Shared) {
+        for bin in self.bins.iter().filter_map(Once::get) {
+            bin.trim(shared, |span| self.release(shared, span));
+        }
+    }
+
+    /// Pages scrubbed for this tenant so far.
+    pub(crate) fn scrubbed(&self) -> u64 {
+        // Relaxed: a statistic.
+        self.scrubbed.load(Ordering::Relaxed)
+    }
+
+    fn count_scrubbed(&self, pages: usize) {
+        if pages > 0 {
+            // Relaxed: a statistic.
+            self.scrubbed.fetch_add(pages as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// What the pool holds now.
+    pub(crate) fn holdings(&self) -> Holdings {
+        let mut holdings = Holdings::default();
+        for class in 0..CLASSES {
+            let bin = self.bin_holdings(class);
+            let size = block_size(class) as u64;
+            holdings.depots += bin.depot * size;
+            // A magazine may move while we look: never below zero.
+            holdings.out += bin.out.saturating_sub(bin.depot) * size;
+        }
+        holdings.out += self.nursery.lock().used_bytes();
+        // Relaxed: a statistic.
+        holdings.out += self.large_bytes.load(Ordering::Relaxed);
+        holdings
+    }
+
+    /// What the pool holds of one class now.
+    pub(crate) fn bin_holdings(&self, class: usize) -> BinHoldings {
+        self.bins[class].get().map_or(BinHoldings::default(), |bin| {
+            let slabs = bin.slabs.lock();
+            BinHoldings {
+                slabs: slabs.slabs(),
+                pages: slabs.pages(),
+                out: slabs.out(),
+                depot: bin.depot().blocks() as u64,
+            }
+        })
+    }
+
+    /// Takes `pages` pages into use: charges, takes, and scrubs what another tenant wrote (all of it with `zero`).
+    fn take_span(&self, shared: &Shared, request: SpanRequest) -> Result<Span, Refusal> {
+        shared
+            .ledger
+            .charge(&self.account, request.pages as u64, request.purpose)?;
+        let fit = request.fit.unwrap_or_else(|| shared.spans.fit());
+        match shared
+            .spans
+            .take(request.pages, request.align, fit, &shared.metadata)
+        {
+            Some(mut span) => {
+                let scrubbed = span.claim(self.tag(), request.kind, request.zero);
+                self.count_scrubbed(scrubbed);
+                Ok(span)
+            }
+            None => {
+                shared.ledger.uncharge(&self.account, request.pages as u64);
+                Err(Refusal::OutOfMemory)
+            }
+        }
+    }
+
+    /// Gives the pages of a span back that nothing of is out, and takes them off the account.
+    fn release(&self, shared: &Shared, mut span: Span) {
+        let pages = span.pages() as u64;
+        span.disown(self.tag());
+        shared.spans.give(span);
+        shared.ledger.uncharge(&self.account, pages);
+    }
+
+    fn bin(&self, shared: &Shared, class: usize) -> Option<&'static Bin> {
+        self.bins[class].get_or_create(&shared.metadata, || Bin::new(class))
+    }
+
+    /// Adds a slab to a bin. `false`: a limit or the operating system says no.
+    fn add_slab(&self, shared: &Shared, bin: &Bin, class: usize, purpose: Purpose) -> bool {
+        let slabs = bin.slabs.lock().slabs();
+        // Short of pages, or of quota, the smallest slab is better than none.
+        [slab_pages(class, slabs), slab_pages(class, 0)]
+            .into_iter()
+            .any(|pages| {
+                let request = SpanRequest::new(pages, Kind::slab(class), purpose);
+                match self.take_span(shared, request) {
+                    Ok(span) => {
+                        bin.slabs.lock().insert(span);
+                        true
+                    }
+                    Err(_) => false,
+                }
+            })
+    }
+
+    fn hold_nursery_for_fork(&self) {
+        self.nursery.hold_for_fork();
+    }
+
+    fn hold_bins_for_fork(&self) {
+        for bin in self.bins.iter().filter_map(Once::get) {
+            bin.slabs.hold_for_fork();
+        }
+    }
+
+    fn release_after_fork(&self) {
+        for bin in self.bins.iter().filter_map(Once::get) {
+            bin.slabs.release_after_fork();
+        }
+        self.nursery.release_after_fork();
+    }
+
+    /// The invariants of every bin and of the nursery.
+    #[cfg(any(test, fuzzing, feature = "checks-full"))]
+    pub(crate) fn assert_invariants(&self) {
+        self.nursery.lock().assert_invariants();
+        for bin in self.bins.iter().filter_map(Once::get) {
+            bin.slabs.lock().assert_invariants();
+        }
+    }
+}
+
+/// A request for pages.
+struct SpanRequest {
+    pages: usize,
+    /// Of the first page, in pages.
+    align: usize,
+    kind: Kind,
+    zero: bool,
+    purpose: Purpose,
+    /// Instead of the configured one.
+    fit: Option<crate::config::Fit>,
+}
+
+impl SpanRequest {
+    fn new(pages: usize, kind: Kind, purpose: Purpose) -> Self {
+        Self {
+            pages,
+            align: 1,
+            kind,
+            zero: false,
+            purpose,
+            fit: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,11 @@
+//! Reading the state out: numbers of one tenant, of all, of the process; and the table they are printed in.
+//!
+//! Above: the user, exporters. Beside the path: reads pools, ledger and spans, changes nothing.
+
+#![forbid(unsafe_code)]
+
+mod snapshot;
+mod stats;
+
+pub use snapshot::{ProcessStats, Snapshot, snapshot, snapshot_into};
+pub use stats::TenantStats;

@@ -1,0 +1,212 @@
+//! The slabs of one size class in one pool, by fullness.
+//!
+//! Above: `pool/bin.rs`, under its lock. Below: rows of `span/`.
+//!
+//! Blocks are taken from the fullest slab that has any, so that the emptiest ones empty. An empty slab stays, one to
+//! a set, so that a class at the edge of a slab does not take and give a span with every block.
+//!
+//! - **Count**: `Row::free_count` is the number of set bits of `Row::free`.
+//! - **Listed**: a slab is in the list of its fullness iff it has a free block.
+//! - **Out**: `out` is the number of blocks that are not free in any slab.
+
+use core::ptr::NonNull;
+
+use super::list::RowList;
+use super::shape;
+use crate::base::checks::abort_with;
+use crate::size_class::block_size;
+use crate::span::{Row, Span};
+
+/// Lists by fullness: up to a quarter free, up to half, more, and all of it.
+const LISTS: usize = 4;
+const EMPTY: u8 = 3;
+/// In no list: nothing is free.
+const FULL: u8 = u8::MAX;
+
+/// The slabs of a size class.
+pub(crate) struct SlabSet {
+    lists: [RowList; LISTS],
+    class: u8,
+    slabs: u32,
+    pages: u32,
+    out: u64,
+}
+
+impl SlabSet {
+    pub(crate) const fn new(class: usize) -> Self {
+        Self {
+            lists: [RowList::EMPTY; LISTS],
+            class: class as u8,
+            slabs: 0,
+            pages: 0,
+            out: 0,
+        }
+    }
+
+    /// Blocks that are with callers, in caches and in depots.
+    pub(crate) fn out(&self) -> u64 {
+        self.out
+    }
+
+    pub(crate) fn slabs(&self) -> u32 {
+        self.slabs
+    }
+
+    pub(crate) fn pages(&self) -> u32 {
+        self.pages
+    }
+
+    /// Takes up to `want` blocks, in ascending order within a slab, and hands each to `each`. Returns how many.
+    pub(crate) fn take(&mut self, want: usize, mut each: impl FnMut(NonNull<u8>)) -> usize {
+        let size = block_size(self.class as usize);
+        let mut taken = 0;
+        while taken < want {
+            let Some(mut row_pointer) = self.lists.iter().find_map(RowList::first) else {
+                break;
+            };
+            let base = Row::base(row_pointer);
+            // SAFETY: the row is in one of this set's lists, so this set owns it, and `&mut self` is exclusive.
+            let row = unsafe { row_pointer.as_mut() };
+            for (word, bits) in row.free.iter_mut().enumerate() {
+                while *bits != 0 && taken < want {
+                    let block = word * 64 + bits.trailing_zeros() as usize;
+                    *bits &= *bits - 1;
+                    row.free_count -= 1;
+                    taken += 1;
+                    // SAFETY: a set bit is below the capacity, so the block lies inside the slab.
+                    each(unsafe { base.add(block * size) });
+                }
+            }
+            let (list, free, capacity) = (row.list, row.free_count, row.capacity);
+            self.relist(row_pointer, list, free, capacity);
+        }
+        self.out += taken as u64;
+        taken
+    }
+
+    /// Gives a block back. Returns its slab if that has become empty and another empty one is kept already.
+    ///
+    /// # Safety
+    ///
+    /// `block` is in a slab of this set, which the caller knows from its owner word, and the caller owns the block.
+    pub(crate) unsafe fn give(&mut self, block: NonNull<u8>) -> Option<Span> {
+        // SAFETY: the block's slab is alive, for the block has not been given back.
+        let mut row_pointer = unsafe { Row::of(block.as_ptr()) };
+        let base = Row::base(row_pointer);
+        // SAFETY: the slab is this set's, and `&mut self` is exclusive.
+        let row = unsafe { row_pointer.as_mut() };
+        let offset = block.as_ptr().addr() - base.as_ptr().addr();
+        let Some(number) =
+            shape::block_at(self.class as usize, offset).filter(|n| *n < row.capacity as usize)
+        else {
+            abort_with(
+                "freed address is not the start of a block",
+                block.as_ptr().addr(),
+                offset as u64,
+                0,
+            )
+        };
+        let (word, bit) = (&mut row.free[number / 64], 1 << (number % 64));
+        if *word & bit != 0 {
+            abort_with(
+                "block freed twice",
+                block.as_ptr().addr(),
+                number as u64,
+                row.free_count.into(),
+            );
+        }
+        *word |= bit;
+        row.free_count += 1;
+        self.out -= 1;
+        let (list, free, capacity) = (row.list, row.free_count, row.capacity);
+        if free == capacity && self.lists[EMPTY as usize].first().is_some() {
+            return Some(self.detach(row_pointer));
+        }
+        self.relist(row_pointer, list, free, capacity);
+        None
+    }
+
+    /// Adds a span as a slab, all of whose blocks are free.
+    pub(crate) fn insert(&mut self, mut span: Span) {
+        let pages = span.pages();
+        let capacity = shape::capacity(self.class as usize, pages);
+        let row = span.row_mut();
+        row.free = [0; 4];
+        crate::base::runs::set(&mut row.free, 0, capacity);
+        (row.capacity, row.free_count, row.list) = (capacity as u16, capacity as u16, EMPTY);
+        self.slabs += 1;
+        self.pages += pages as u32;
+        // SAFETY: the span's holder gives it to this list.
+        unsafe { self.lists[EMPTY as usize].push(span.into_row()) };
+    }
+
+    /// Takes an empty slab out of the set.
+    pub(crate) fn take_empty(&mut self) -> Option<Span> {
+        let row = self.lists[EMPTY as usize].first()?;
+        Some(self.detach(row))
+    }
+
+    /// Takes a slab of this set, which is empty, out of it.
+    fn detach(&mut self, row: NonNull<Row>) -> Span {
+        // SAFETY: the row is this set's, and in the list it names, if in any.
+        unsafe {
+            let list = row.as_ref().list;
+            if list != FULL {
+                self.lists[list as usize].remove(row);
+            }
+            let span = Span::from_row(row);
+            self.slabs -= 1;
+            self.pages -= span.pages() as u32;
+            span
+        }
+    }
+
+    /// Moves a slab to the list of its fullness.
+    #[inline]
+    fn relist(&mut self, mut row: NonNull<Row>, list: u8, free: u16, capacity: u16) {
+        let fitting = match free {
+            0 => FULL,
+            free if free == capacity => EMPTY,
+            free if free * 4 <= capacity => 0,
+            free if free * 2 <= capacity => 1,
+            _ => 2,
+        };
+        if fitting == list {
+            return;
+        }
+        // SAFETY: the row is this set's, and in the list it names, if in any.
+        unsafe {
+            if list != FULL {
+                self.lists[list as usize].remove(row);
+            }
+            row.as_mut().list = fitting;
+            if fitting != FULL {
+                self.lists[fitting as usize].push(row);
+            }
+        }
+    }
+
+    /// **Count** and **Listed** for every slab that has a free block, and their sum against **Out**.
+    #[cfg(any(test, fuzzing, feature = "checks-full"))]
+    pub(crate) fn assert_invariants(&self) {
+        let mut free = 0u64;
+        for (number, list) in self.lists.iter().enumerate() {
+            for row in list.rows() {
+                // SAFETY: the row is this set's, and `&self` keeps it as it is.
+                let row = unsafe { row.as_ref() };
+                assert_eq!(row.list as usize, number);
+                assert_eq!(crate::base::runs::count(&row.free), row.free_count as usize);
+                assert!(row.free_count > 0 && row.free_count <= row.capacity);
+                assert_eq!(row.free_count == row.capacity, row.list == EMPTY);
+                free += u64::from(row.free_count);
+            }
+        }
+        let most = u64::from(self.pages) * (crate::base::units::PAGE as u64)
+            / (block_size(self.class as usize) as u64);
+        assert!(
+            self.out + free <= most,
+            "{} out and {free} free of at most {most}",
+            self.out
+        );
+    }
+}

@@ -1,0 +1,48 @@
+//! From an address to the record of its segment: a two-level table over 47 bits of address.
+//!
+//! Above: `spans.rs`, under its lock; small blocks never come here. The upper level is 64 KiB of zero pages that are
+//! touched where there is memory; a leaf covers 16 GiB.
+
+use super::metadata::Metadata;
+use super::record::RecordId;
+use crate::base::units::SEGMENT_SHIFT;
+
+const LEAF_SHIFT: u32 = 13;
+const ADDRESS_BITS: u32 = 47;
+const LEAVES: usize = 1 << (ADDRESS_BITS - SEGMENT_SHIFT - LEAF_SHIFT);
+
+type Leaf = [u32; 1 << LEAF_SHIFT];
+
+/// The table.
+pub(super) struct Map {
+    leaves: [Option<&'static mut Leaf>; LEAVES],
+}
+
+impl Map {
+    pub(super) const fn new() -> Self {
+        Self {
+            leaves: [const { None }; LEAVES],
+        }
+    }
+
+    /// The record of the segment that begins at `base`.
+    pub(super) fn get(&self, base: usize) -> Option<RecordId> {
+        let segment = base >> SEGMENT_SHIFT;
+        let leaf = self.leaves.get(segment >> LEAF_SHIFT)?.as_ref()?;
+        RecordId::from_bits(leaf[segment % (1 << LEAF_SHIFT)])
+    }
+
+    /// Sets the record of the segment at `base`. `false`: no memory for a leaf, or an address beyond 47 bits.
+    pub(super) fn set(&mut self, base: usize, id: Option<RecordId>, metadata: &Metadata) -> bool {
+        let segment = base >> SEGMENT_SHIFT;
+        let Some(slot) = self.leaves.get_mut(segment >> LEAF_SHIFT) else {
+            return false;
+        };
+        if slot.is_none() {
+            *slot = metadata.create_zeroed::<Leaf>();
+        }
+        let Some(leaf) = slot else { return false };
+        leaf[segment % (1 << LEAF_SHIFT)] = id.map_or(0, RecordId::bits);
+        true
+    }
+}

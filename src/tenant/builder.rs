@@ -1,0 +1,65 @@
+//! The making of a tenant.
+
+use alloc::string::String;
+
+use super::{Tenant, registry};
+use crate::error::Error;
+use crate::ledger::OnLimit;
+
+/// What a tenant is to be. Made by [`Tenant::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes a tenant when it is built"]
+pub struct TenantBuilder {
+    pub(super) name: String,
+    pub(super) weight: u32,
+    pub(super) reservation: u64,
+    pub(super) limit: Option<u64>,
+    pub(super) on_limit: OnLimit,
+}
+
+impl TenantBuilder {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            weight: 100,
+            reservation: 0,
+            limit: None,
+            on_limit: OnLimit::default(),
+        }
+    }
+
+    /// Its claim under contention, relative to the others': 1 to 10,000, 100 if not set (as in cgroup v2).
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Bytes that it can always obtain, never lent to others; none if not set. Rounded up to pages.
+    pub fn reservation(mut self, bytes: u64) -> Self {
+        self.reservation = bytes;
+        self
+    }
+
+    /// Bytes that it never exceeds, but for counted overdraft; no limit if not set. Rounded down to pages.
+    pub fn limit(mut self, bytes: u64) -> Self {
+        self.limit = Some(bytes);
+        self
+    }
+
+    /// What its ambient allocations do at the limit.
+    pub fn on_limit(mut self, on_limit: OnLimit) -> Self {
+        self.on_limit = on_limit;
+        self
+    }
+
+    /// Makes the tenant. The first one ends the time in which options can be [applied](crate::Config::apply).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidWeight`], [`Error::LimitBelowReservation`], [`Error::ReservationsExceedCapacity`],
+    /// [`Error::NameTaken`], [`Error::TooManyTenants`] beyond 65,535 at a time, [`Error::OutOfMemory`]. Then there is
+    /// no new tenant.
+    pub fn build(self) -> Result<Tenant, Error> {
+        registry::create(&self)
+    }
+}

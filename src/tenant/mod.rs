@@ -1,0 +1,279 @@
+//! Who is asking: tenants, the scope a thread is in, and what is charged beside allocations.
+//!
+//! Above: the user. Below: the heap, caches and pools, which know tenants by tag and pool only.
+//!
+//! ```text
+//!  Tenant, TenantBuilder   a handle and its making           mod.rs, builder.rs
+//!  registry                names, ids, retirement            registry.rs
+//!  Entered, in_scope, wrap who a thread works for            scope.rs
+//!  TenantFuture            … and a task                      future.rs
+//!  Charge                  memory held elsewhere             charge.rs
+//! ```
+
+mod builder;
+mod charge;
+mod future;
+mod registry;
+mod scope;
+
+pub use builder::TenantBuilder;
+pub use charge::Charge;
+pub use future::{InTenant, TenantFuture};
+pub use scope::{Entered, wrap};
+
+pub(crate) use registry::{hold_for_fork, live_tenants, release_after_fork, sweep};
+
+/// The name of the tenant with this id, if it is not vacant.
+pub(crate) fn name_of(id: TenantId) -> Option<String> {
+    Some(registry::by_tag(Tag::from_bits(id.0))?.name().into())
+}
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+use core::hash::{Hash, Hasher};
+
+use crate::base::units::PAGE;
+use crate::error::Error;
+use crate::heap;
+use crate::ledger::{NO_LIMIT, OnLimit};
+use crate::pool::Pool;
+use crate::span::Tag;
+
+/// The largest weight.
+pub(crate) const MAX_WEIGHT: u32 = 10_000;
+
+/// Identifies a tenant for as long as the process lives: a number that is used again, and a generation that is not.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TenantId(u64);
+
+impl TenantId {
+    pub(crate) fn of(tag: Tag) -> Self {
+        Self(tag.bits())
+    }
+
+    /// The number, below 65,536; 0 is root.
+    pub fn index(self) -> u16 {
+        Tag::from_bits(self.0).id()
+    }
+
+    /// How many tenants had the number up to and including this one.
+    pub fn generation(self) -> u64 {
+        Tag::from_bits(self.0).generation()
+    }
+}
+
+impl Default for TenantId {
+    /// Root's.
+    fn default() -> Self {
+        Self::of(Tag::ROOT)
+    }
+}
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index(), self.generation())
+    }
+}
+
+impl fmt::Debug for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TenantId({self})")
+    }
+}
+
+/// A party that memory is counted to.
+///
+/// The handle is cheap to clone and may outlive its tenant: after [`retire`](Tenant::retire) its methods return
+/// [`Error::Retired`], and entering it enters root. Two handles are equal if they are the same tenant's.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), tenancy::Error> {
+/// use tenancy::Tenant;
+///
+/// let acme = Tenant::builder("acme").weight(400).limit(512 << 20).build()?;
+/// let greeting = acme.in_scope(|| String::from("charged to acme"));
+/// assert_eq!(Tenant::current(), Tenant::root());
+/// drop(greeting); // Freed anywhere, uncharged from acme.
+/// acme.retire()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Tenant {
+    target: scope::Target,
+    name: Arc<str>,
+}
+
+impl Tenant {
+    /// Begins the making of a tenant called `name`. Names of tenants that are alive are unique.
+    pub fn builder(name: impl AsRef<str>) -> TenantBuilder {
+        TenantBuilder::new(name.as_ref())
+    }
+
+    /// The tenant called `name`, if there is one that has not retired.
+    pub fn get(name: impl AsRef<str>) -> Option<Tenant> {
+        registry::find(name.as_ref())
+    }
+
+    /// The tenant that everything counts to that counts to nobody else. It has no limit and never retires.
+    pub fn root() -> Tenant {
+        registry::root()
+    }
+
+    /// The tenant that ambient allocations on this thread count to.
+    pub fn current() -> Tenant {
+        registry::by_tag(scope::Target::current().tag()).unwrap_or_else(registry::root)
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> TenantId {
+        TenantId::of(self.tag())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sets its claim under contention, relative to the others': 1 to 10,000.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidWeight`], [`Error::Retired`].
+    pub fn set_weight(&self, weight: u32) -> Result<(), Error> {
+        check_weight(weight)?;
+        registry::with_live(self, |pool, _| {
+            pool.account.set_weight(weight);
+            Ok(())
+        })
+    }
+
+    /// Sets the bytes that it can always obtain. Rounded up to pages.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LimitBelowReservation`], [`Error::ReservationsExceedCapacity`], [`Error::Retired`].
+    pub fn set_reservation(&self, bytes: u64) -> Result<(), Error> {
+        registry::with_live(self, |pool, others_reserve| {
+            let pages = bytes.div_ceil(PAGE as u64);
+            check_reservation(pages, pool.account.limit(), others_reserve)?;
+            pool.account.set_reservation(pages);
+            Ok(())
+        })
+    }
+
+    /// Sets the bytes that it never exceeds, but for counted overdraft; `None`: no limit. Rounded down to pages.
+    ///
+    /// A limit below what is charged already takes nothing back: it refuses until enough has been freed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LimitBelowReservation`], [`Error::Retired`].
+    pub fn set_limit(&self, bytes: Option<u64>) -> Result<(), Error> {
+        registry::with_live(self, |pool, _| {
+            let pages = limit_pages(bytes);
+            if pages < pool.account.reservation() {
+                return Err(Error::LimitBelowReservation);
+            }
+            pool.account.set_limit(pages);
+            Ok(())
+        })
+    }
+
+    /// Sets what its ambient allocations do at the limit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Retired`].
+    pub fn set_on_limit(&self, on_limit: OnLimit) -> Result<(), Error> {
+        registry::with_live(self, |pool, _| {
+            pool.account.set_on_limit(on_limit);
+            Ok(())
+        })
+    }
+
+    /// Retires the tenant: its name is free at once, its memory drains.
+    ///
+    /// What is live stays valid and charged until it is freed, by anyone. New ambient allocations of threads that are
+    /// still inside count to root. Its number is used again, under another generation, when nothing is charged and
+    /// no thread is inside any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Retired`] if it has retired already, and for root, which cannot.
+    pub fn retire(&self) -> Result<(), Error> {
+        registry::retire(self)
+    }
+
+    /// Whether it has retired.
+    pub fn is_retired(&self) -> bool {
+        !self.pool().is_live(self.tag())
+    }
+
+    pub(crate) fn tag(&self) -> Tag {
+        self.target.tag()
+    }
+
+    pub(crate) fn pool(&self) -> &'static Pool {
+        self.target.pool()
+    }
+}
+
+impl PartialEq for Tenant {
+    fn eq(&self, other: &Self) -> bool {
+        self.tag() == other.tag()
+    }
+}
+
+impl Eq for Tenant {}
+
+impl Hash for Tenant {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
+impl fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tenant")
+            .field("name", &self.name)
+            .field("id", &self.id())
+            .finish()
+    }
+}
+
+fn check_weight(weight: u32) -> Result<(), Error> {
+    if (1..=MAX_WEIGHT).contains(&weight) {
+        Ok(())
+    } else {
+        Err(Error::InvalidWeight)
+    }
+}
+
+/// Pages of a limit in bytes.
+fn limit_pages(bytes: Option<u64>) -> u64 {
+    bytes.map_or(NO_LIMIT, |bytes| bytes / PAGE as u64)
+}
+
+/// **Admission**: a reservation must fit under the tenant's limit, and all of them under the capacity. Sizes in pages.
+fn check_reservation(pages: u64, limit: u64, others_reserve: u64) -> Result<(), Error> {
+    if limit < pages {
+        return Err(Error::LimitBelowReservation);
+    }
+    let free = heap::heap()
+        .shared
+        .ledger
+        .lendable()
+        .saturating_sub(others_reserve);
+    if pages > free {
+        let bytes = |pages: u64| pages.saturating_mul(PAGE as u64);
+        return Err(Error::ReservationsExceedCapacity {
+            asked: bytes(pages),
+            free: bytes(free),
+        });
+    }
+    Ok(())
+}
