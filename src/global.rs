@@ -10,7 +10,7 @@ use core::alloc::{GlobalAlloc, Layout};
 
 use crate::cache::current;
 use crate::heap;
-use crate::size_class::{CLASSES, class_of};
+use crate::size_class::class_of;
 
 /// The allocator, for `#[global_allocator]`. It has no state of its own: there is one heap in a process.
 ///
@@ -45,8 +45,7 @@ impl Tenancy {
 unsafe impl GlobalAlloc for Tenancy {
     #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let class = class_of(layout.size(), layout.align());
-        if class < CLASSES {
+        if let Some(class) = class_of(layout.size(), layout.align()) {
             // SAFETY: the class exists, and the current cache is this thread's.
             let block = unsafe { current().allocate(class) };
             if !block.is_null() {
@@ -58,18 +57,19 @@ unsafe impl GlobalAlloc for Tenancy {
 
     #[inline(always)]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        let class = class_of(layout.size(), layout.align());
-        // SAFETY: the caller gives a live block of this layout; the class is derived from it as it was in `alloc`.
-        unsafe {
-            if class >= CLASSES || !current().deallocate(class, block) {
-                heap::deallocate_cold(block, layout.size(), layout.align());
+        if let Some(class) = class_of(layout.size(), layout.align()) {
+            // SAFETY: the caller gives a live block of this layout; the class is derived from it as it was in `alloc`.
+            if unsafe { current().deallocate(class, block) } {
+                return;
             }
         }
+        // SAFETY: the caller's promise.
+        unsafe { heap::deallocate_cold(block, layout.size(), layout.align()) }
     }
 
     #[inline(always)]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if class_of(layout.size(), layout.align()) >= CLASSES {
+        if class_of(layout.size(), layout.align()).is_none() {
             // Knows which pages are zero.
             return heap::allocate_zeroed_large(layout.size(), layout.align());
         }
@@ -86,7 +86,7 @@ unsafe impl GlobalAlloc for Tenancy {
     #[inline(always)]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let class = class_of(new_size, layout.align());
-        if class < CLASSES && class == class_of(layout.size(), layout.align()) {
+        if class.is_some() && class == class_of(layout.size(), layout.align()) {
             return block;
         }
         // SAFETY: the caller's promise.

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::ledger::{NO_LIMIT, Purpose};
 use crate::os;
 use crate::pool::{LargeRequest, Pool, owner_of_large};
-use crate::size_class::{CLASSES, block_size, class_of};
+use crate::size_class::class_of;
 use crate::span::metadata::Slot;
 
 static OS: os::Native = os::Native;
@@ -87,11 +87,9 @@ fn current_pool() -> (&'static Pool, Option<&'static Thread>) {
 #[cold]
 #[inline(never)]
 pub(crate) fn allocate_cold(size: usize, align: usize) -> *mut u8 {
-    let class = class_of(size.max(1), align);
-    if class < CLASSES {
-        small_cold(class)
-    } else {
-        large_cold(size, align, false, false)
+    match class_of(size.max(1), align) {
+        Some(class) => small_cold(class),
+        None => large_cold(size, align, false, false),
     }
 }
 
@@ -163,11 +161,10 @@ pub(crate) fn allocate_zeroed_large(size: usize, align: usize) -> *mut u8 {
 #[inline(never)]
 pub(crate) unsafe fn deallocate_cold(block: *mut u8, size: usize, align: usize) {
     let Some(block) = NonNull::new(block) else { return };
-    let class = class_of(size.max(1), align);
-    if class >= CLASSES {
+    let Some(class) = class_of(size.max(1), align) else {
         // SAFETY: the caller's promise.
         return unsafe { large_owner(block, size, align).deallocate_large(&HEAP.shared, block, size, align) };
-    }
+    };
     match thread() {
         Some(thread) => {
             // SAFETY: the caller's promise; the thread's cache in use is its own and active.
@@ -206,18 +203,14 @@ unsafe fn large_owner(block: NonNull<u8>, size: usize, align: usize) -> &'static
 /// As for `GlobalAlloc::realloc`.
 #[inline(never)]
 pub(crate) unsafe fn reallocate(block: *mut u8, old: usize, align: usize, new: usize) -> *mut u8 {
-    let (old_class, new_class) = (class_of(old, align), class_of(new, align));
-    let (is_large, grows) = (old_class >= CLASSES && new_class >= CLASSES, new > old);
-    if is_large && let Some(start) = NonNull::new(block) {
+    let (old_class, new_class, grows) = (class_of(old, align), class_of(new, align), new > old);
+    if old_class.is_none()
+        && new_class.is_none()
+        && let Some(start) = NonNull::new(block)
+    {
         // SAFETY: the caller's promise.
         let resized = unsafe {
-            let request = LargeRequest {
-                size: new,
-                align,
-                zero: false,
-                grows,
-                purpose: Purpose::Ambient,
-            };
+            let request = LargeRequest { size: new, align, zero: false, grows, purpose: Purpose::Ambient };
             large_owner(start, old, align).resize_large(&HEAP.shared, start, old, request)
         };
         if let Some(resized) = resized {
@@ -226,19 +219,16 @@ pub(crate) unsafe fn reallocate(block: *mut u8, old: usize, align: usize, new: u
     }
     // SAFETY: the caller's promise; the two blocks do not overlap, and both hold the shorter length.
     unsafe {
-        let to = if new_class < CLASSES {
-            let fast = current().allocate(new_class);
-            if fast.is_null() {
-                small_cold(new_class)
-            } else {
-                fast
-            }
-        } else {
-            large_cold(new, align, false, grows)
+        let to = match new_class {
+            Some(class) => match current().allocate(class) {
+                null if null.is_null() => small_cold(class),
+                block => block,
+            },
+            None => large_cold(new, align, false, grows),
         };
         if !to.is_null() {
             core::ptr::copy_nonoverlapping(block, to, old.min(new));
-            if old_class >= CLASSES || !current().deallocate(old_class, block) {
+            if !old_class.is_some_and(|class| current().deallocate(class, block)) {
                 deallocate_cold(block, old, align);
             }
         }
@@ -308,11 +298,6 @@ pub(crate) fn maintain() {
 const KEPT_FRACTION: usize = 10;
 /// But at least this much, in bytes.
 const KEPT_LEAST: usize = 8 << 20;
-
-/// Bytes of the largest block that has a size class, for reports.
-pub(crate) fn class_sizes() -> impl Iterator<Item = usize> {
-    (0..CLASSES).map(block_size)
-}
 
 /// What is done once in a process, before the first thread joins.
 mod start {

@@ -32,25 +32,21 @@ const _: () = assert!(
     "and its size is exactly MAX_SMALL"
 );
 
-/// The class that serves `size` bytes aligned to `align` (a power of two), or something that is not below
-/// [`CLASSES`] if no class does: then the request takes pages of its own. `size + align` must not overflow, which
-/// `Layout` promises. A size of zero has no class either.
+/// The class that serves `size` bytes aligned to `align` (a power of two); none if the request takes pages of its own,
+/// as do requests for no bytes. `size + align` must not overflow, which `Layout` promises.
 #[inline(always)]
-pub(crate) const fn class_of(size: usize, align: usize) -> usize {
+pub(crate) const fn class_of(size: usize, align: usize) -> Option<usize> {
     let last = ((size + (align - 1)) & !(align - 1)).wrapping_sub(1);
     // One comparison says whether both the size and the alignment are small: `align << 4` has one bit, which leaves
     // the range at `2 * MAX_SMALL_ALIGN`.
     const _: () = assert!(MAX_SMALL_ALIGN << 4 == MAX_SMALL);
-    if (last | ((align << 4) - 1)) >= MAX_SMALL {
-        return CLASSES;
-    }
-    class_of_last(last)
+    if (last | ((align << 4) - 1)) < MAX_SMALL { Some(class_of_last(last)) } else { None }
 }
 
 /// The class of the block whose last byte is at offset `last`.
 #[inline(always)]
 const fn class_of_last(last: usize) -> usize {
-    let top = usize::BITS - 1 - (last | (1 << LINEAR_SHIFT)).leading_zeros();
+    let top = (last | (1 << LINEAR_SHIFT)).ilog2();
     (last >> (top - STEPS_SHIFT)) + ((top - LINEAR_SHIFT) << STEPS_SHIFT) as usize
 }
 
@@ -72,7 +68,7 @@ mod tests {
     #[test]
     fn every_size_gets_the_smallest_class_that_holds_it() {
         for size in 1..=MAX_SMALL {
-            let class = class_of(size, 1);
+            let class = class_of(size, 1).unwrap();
             assert!(block_size(class) >= size, "size {size}");
             assert!(class == 0 || block_size(class - 1) < size, "size {size}");
         }
@@ -83,7 +79,7 @@ mod tests {
         for shift in 0..=MAX_SMALL_ALIGN.trailing_zeros() {
             let align = 1 << shift;
             for size in 1..=MAX_SMALL {
-                let class = class_of(size, align);
+                let class = class_of(size, align).unwrap();
                 assert!(class < CLASSES, "size {size} align {align}");
                 assert!(
                     block_size(class) >= size && block_size(class) % align == 0,
@@ -95,9 +91,9 @@ mod tests {
 
     #[test]
     fn what_is_large_has_no_class() {
-        assert!(class_of(0, 1) >= CLASSES);
-        assert!(class_of(MAX_SMALL + 1, 1) >= CLASSES);
-        assert!(class_of(1, MAX_SMALL_ALIGN * 2) >= CLASSES);
+        assert!(class_of(0, 1).is_none());
+        assert!(class_of(MAX_SMALL + 1, 1).is_none());
+        assert!(class_of(1, MAX_SMALL_ALIGN * 2).is_none());
         for shift in 12..=30 {
             for size in [1, 64, 4096, MAX_SMALL, isize::MAX as usize - (1 << shift) + 1] {
                 assert!(
@@ -108,7 +104,7 @@ mod tests {
             }
         }
         for below in 0..8192 {
-            assert!(class_of(isize::MAX as usize - below, 1) >= CLASSES);
+            assert!(class_of(isize::MAX as usize - below, 1).is_none());
         }
     }
 

@@ -1,4 +1,4 @@
-//! A bin: the slabs of one size class in a pool, and the depot in front of them.
+//! A bin: the slabs of one size class in a pool, the depot in front of them, and a reserve of magazines beside.
 //!
 //! Above: `mod.rs`. Below: `slab/`, which knows how blocks lie, and the depot.
 //!
@@ -12,72 +12,67 @@ use core::ptr::NonNull;
 use super::Shared;
 use super::depot::Depot;
 use super::magazine::Magazine;
+use super::reserve::Reserve;
 use crate::base::lock::{Lock, Rank};
-use crate::slab::SlabSet;
+use crate::slab::{Emptied, SlabSet};
 use crate::span::Span;
 
 /// One size class of one pool. Two cache lines: the lock and the slabs, the depot.
 #[repr(align(64))]
 pub(crate) struct Bin {
-    pub(super) slabs: Lock<SlabSet>,
+    pub(super) content: Lock<Content>,
     depot: Line<Depot>,
+}
+
+/// What the bin's lock guards.
+pub(super) struct Content {
+    pub(super) slabs: SlabSet,
+    pub(super) reserve: Reserve,
+}
+
+/// What [`Bin::fill`] made of an empty magazine.
+pub(super) enum Filled {
+    /// Nothing: another one was full already.
+    Exchanged { full: Magazine, empty: Magazine },
+    /// Filled it, as far as there were blocks.
+    InPlace(Magazine),
 }
 
 /// On a cache line of its own, so that passing magazines does not disturb the lock.
 #[repr(align(64))]
 struct Line<T>(T);
 
-/// Spans that became empty while a lock was held, to be given back after it.
-pub(super) struct Emptied {
-    spans: [Option<Span>; Self::ROOM],
-    count: usize,
-}
-
-impl Emptied {
-    const ROOM: usize = 16;
-
-    pub(super) const fn new() -> Self {
-        Self {
-            spans: [const { None }; Self::ROOM],
-            count: 0,
-        }
-    }
-
-    pub(super) fn add(&mut self, span: Span) {
-        self.spans[self.count] = Some(span);
-        self.count += 1;
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.count == Self::ROOM
-    }
-
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Span> {
-        self.count = 0;
-        self.spans.iter_mut().filter_map(Option::take)
-    }
-}
-
 impl Bin {
     pub(super) fn new(class: usize) -> Self {
-        Self {
-            slabs: Lock::new(Rank::Bin, SlabSet::new(class)),
-            depot: Line(Depot::new()),
-        }
+        let content = Content { slabs: SlabSet::new(class), reserve: Reserve::new(class) };
+        Self { content: Lock::new(Rank::Bin, content), depot: Line(Depot::new()) }
     }
 
     pub(super) fn depot(&self) -> &Depot {
         &self.depot.0
     }
 
-    /// Fills an empty magazine from slabs, ascending addresses to be taken first. `false`: no slab has a block.
-    pub(super) fn fill(&self, magazine: &mut Magazine, want: usize) -> bool {
-        let taken = self.slabs.lock().take(want, |block| {
-            let has_room = magazine.push(block);
+    /// A full magazine that waits, or `empty` filled with up to `want` blocks from slabs, ascending addresses to be
+    /// taken first. Without a block in any slab `empty` comes back as it was.
+    pub(super) fn fill(&self, mut empty: Magazine, want: usize) -> Filled {
+        let mut content = self.content.lock();
+        if let Some(full) = content.reserve.pop() {
+            return Filled::Exchanged { full, empty };
+        }
+        content.slabs.take(want, |block| {
+            let has_room = empty.push(block);
             crate::check!(has_room, "no more is taken than a magazine holds");
         });
-        magazine.reverse();
-        taken > 0
+        drop(content);
+        empty.reverse();
+        Filled::InPlace(empty)
+    }
+
+    /// Keeps a full magazine, or sorts its blocks home and returns it empty. What empties goes through `release`.
+    pub(super) fn keep_or_sort_home(&self, magazine: Magazine, release: impl FnMut(Span)) -> Option<Magazine> {
+        let Err(mut magazine) = self.content.lock().reserve.push(magazine) else { return None };
+        self.sort_home(&mut magazine, release);
+        Some(magazine)
     }
 
     /// Sorts the blocks of a magazine home into their slabs. What empties goes through `release`.
@@ -100,18 +95,8 @@ impl Bin {
         let mut emptied = Emptied::new();
         let mut is_done = false;
         while !is_done {
-            let mut slabs = self.slabs.lock();
-            while !emptied.is_full() {
-                let Some(block) = next() else {
-                    is_done = true;
-                    break;
-                };
-                // SAFETY: the caller's promise.
-                if let Some(span) = unsafe { slabs.give(block) } {
-                    emptied.add(span);
-                }
-            }
-            drop(slabs);
+            // SAFETY: the caller's promise.
+            is_done = unsafe { self.content.lock().slabs.give(&mut next, &mut emptied) };
             emptied.drain().for_each(&mut release);
         }
     }
@@ -119,18 +104,23 @@ impl Bin {
     /// Takes one block for a thread without a cache.
     pub(super) fn take_one(&self) -> Option<NonNull<u8>> {
         let mut taken = None;
-        self.slabs.lock().take(1, |block| taken = Some(block));
+        self.content.lock().slabs.take(1, |block| taken = Some(block));
         taken
+    }
+
+    /// A magazine that waits, in the depot or in reserve.
+    pub(super) fn take_magazine(&self) -> Option<Magazine> {
+        self.depot().pop().or_else(|| self.content.lock().reserve.pop())
     }
 
     /// Sorts the depot's magazines home and lets the empty slabs go.
     pub(super) fn trim(&self, shared: &Shared, mut release: impl FnMut(Span)) {
-        while let Some(mut magazine) = self.depot().pop() {
+        while let Some(mut magazine) = self.take_magazine() {
             self.sort_home(&mut magazine, &mut release);
             magazine.recycle(&shared.magazines);
         }
         loop {
-            let empty = self.slabs.lock().take_empty();
+            let empty = self.content.lock().slabs.take_empty();
             match empty {
                 Some(span) => release(span),
                 None => break,

@@ -145,6 +145,45 @@ impl Magazine {
     }
 }
 
+/// Full magazines of one class, each linked to the next through the slot of its sentinel.
+pub(super) struct Chain {
+    first: Option<NonNull<Slot>>,
+    capacity: u16,
+}
+
+// SAFETY: the chain owns its magazines.
+unsafe impl Send for Chain {}
+
+impl Chain {
+    pub(super) const fn new(class: usize) -> Self {
+        Self { first: None, capacity: capacity(class) as u16 }
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity as usize
+    }
+
+    /// Adds a full magazine.
+    pub(super) fn push(&mut self, magazine: Magazine) {
+        crate::check!(magazine.is_full(), "a chained magazine is full");
+        let top = magazine.into_top();
+        let next = self.first.map_or(core::ptr::null_mut(), |next| next.as_ptr().cast());
+        // SAFETY: the slot behind the top of a full magazine is its sentinel's, and the magazine is the chain's now.
+        unsafe { top.add(1).write(next) };
+        self.first = Some(top);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Magazine> {
+        let top = self.first?;
+        // SAFETY: `push` put the link there; the sentinel takes its place again.
+        unsafe {
+            self.first = NonNull::new(top.add(1).read().cast());
+            top.add(1).write(FULL);
+            Some(Magazine::from_top(top))
+        }
+    }
+}
+
 /// Number of blocks in the magazine with this top.
 #[inline]
 pub(crate) fn length(top: NonNull<Slot>) -> usize {

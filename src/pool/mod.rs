@@ -23,6 +23,7 @@ mod directory;
 mod large;
 mod magazine;
 mod nursery;
+mod reserve;
 
 pub(crate) use large::{LargeRequest, owner_of_large};
 pub(crate) use magazine::{FULL, Magazine, Slot, Slots, capacity, length};
@@ -37,7 +38,7 @@ use crate::size_class::{CLASSES, block_size};
 use crate::slab::slab_pages;
 use crate::span::metadata::{Metadata, Recycler, Slot as Once};
 use crate::span::{Kind, Span, Spans, Tag};
-use bin::Bin;
+use bin::{Bin, Filled};
 use directory::Directory;
 use nursery::Nursery;
 
@@ -162,44 +163,44 @@ impl Pool {
         self.is_retired.load(Ordering::SeqCst)
     }
 
-    /// Fills an empty magazine with blocks of `class`: from the depot a whole one, from slabs up to `want`.
-    /// Returns the magazine with what it holds, empty if there is no memory.
+    /// Exchanges an empty magazine for one with blocks of `class`, up to `want` if they come from slabs. Returns it, and
+    /// an empty one if that is left over. Without memory what comes back is empty.
     pub(crate) fn refill(
         &self,
         shared: &Shared,
         class: usize,
-        mut magazine: Magazine,
+        empty: Magazine,
         want: usize,
-    ) -> Magazine {
-        let Some(bin) = self.bin(shared, class) else {
-            return magazine;
-        };
+    ) -> (Magazine, Option<Magazine>) {
+        let Some(bin) = self.bin(shared, class) else { return (empty, None) };
         // 1. What another thread gave up is warm.
         if let Some(full) = bin.depot().pop() {
-            magazine.recycle(&shared.magazines);
-            return full;
+            return (full, Some(empty));
         }
-        // 2. The fullest slab that has blocks. 3. A fresh slab.
-        if !bin.fill(&mut magazine, want) && self.add_slab(shared, bin, class, Purpose::Ambient) {
-            bin.fill(&mut magazine, want);
+        // 2. The reserve, or the fullest slab that has blocks.
+        match bin.fill(empty, want) {
+            Filled::Exchanged { full, empty } => (full, Some(empty)),
+            // 3. A fresh slab.
+            Filled::InPlace(empty) if empty.is_empty() => {
+                if !self.add_slab(shared, bin, class, Purpose::Ambient) {
+                    return (empty, None);
+                }
+                match bin.fill(empty, want) {
+                    Filled::Exchanged { full, empty } => (full, Some(empty)),
+                    Filled::InPlace(filled) => (filled, None),
+                }
+            }
+            Filled::InPlace(filled) => (filled, None),
         }
-        magazine
     }
 
-    /// Takes a magazine of blocks of `class` whole into the depot, or sorts it home.
-    pub(crate) fn accept(&self, shared: &Shared, class: usize, magazine: Magazine) {
+    /// Takes a magazine of blocks of `class`: whole, or it sorts the blocks home and returns the magazine empty.
+    pub(crate) fn accept(&self, shared: &Shared, class: usize, magazine: Magazine) -> Option<Magazine> {
         let Some(bin) = self.bins[class].get() else {
             crate::base::checks::abort_with("blocks of a bin that is not there", 0, class as u64, 0)
         };
-        let magazine = if magazine.is_full() {
-            bin.depot().push(magazine)
-        } else {
-            Err(magazine)
-        };
-        if let Err(mut magazine) = magazine {
-            bin.sort_home(&mut magazine, |span| self.release(shared, span));
-            magazine.recycle(&shared.magazines);
-        }
+        let magazine = if magazine.is_full() { bin.depot().push(magazine).err()? } else { magazine };
+        bin.keep_or_sort_home(magazine, |span| self.release(shared, span))
     }
 
     /// A block of `class` for a thread without a cache: from the nursery while the pool is small, else from a slab.
@@ -214,7 +215,7 @@ impl Pool {
         if let Some(block) = bin.take_one() {
             return Some(block);
         }
-        if let Some(mut magazine) = bin.depot().pop() {
+        if let Some(mut magazine) = bin.take_magazine() {
             bin.sort_home(&mut magazine, |span| self.release(shared, span));
             magazine.recycle(&shared.magazines);
         } else if !self.add_slab(shared, bin, class, purpose) {
@@ -280,12 +281,12 @@ impl Pool {
     /// What the pool holds of one class now.
     pub(crate) fn bin_holdings(&self, class: usize) -> BinHoldings {
         self.bins[class].get().map_or(BinHoldings::default(), |bin| {
-            let slabs = bin.slabs.lock();
+            let content = bin.content.lock();
             BinHoldings {
-                slabs: slabs.slabs(),
-                pages: slabs.pages(),
-                out: slabs.out(),
-                depot: bin.depot().blocks() as u64,
+                slabs: content.slabs.slabs(),
+                pages: content.slabs.pages(),
+                out: content.slabs.out(),
+                depot: (bin.depot().blocks() + content.reserve.blocks()) as u64,
             }
         })
     }
@@ -326,7 +327,7 @@ impl Pool {
 
     /// Adds a slab to a bin. `false`: a limit or the operating system says no.
     fn add_slab(&self, shared: &Shared, bin: &Bin, class: usize, purpose: Purpose) -> bool {
-        let slabs = bin.slabs.lock().slabs();
+        let slabs = bin.content.lock().slabs.slabs();
         // Short of pages, or of quota, the smallest slab is better than none.
         [slab_pages(class, slabs), slab_pages(class, 0)]
             .into_iter()
@@ -334,7 +335,7 @@ impl Pool {
                 let request = SpanRequest::new(pages, Kind::slab(class), purpose);
                 match self.take_span(shared, request) {
                     Ok(span) => {
-                        bin.slabs.lock().insert(span);
+                        bin.content.lock().slabs.insert(span);
                         true
                     }
                     Err(_) => false,
@@ -348,13 +349,13 @@ impl Pool {
 
     fn hold_bins_for_fork(&self) {
         for bin in self.bins.iter().filter_map(Once::get) {
-            bin.slabs.hold_for_fork();
+            bin.content.hold_for_fork();
         }
     }
 
     fn release_after_fork(&self) {
         for bin in self.bins.iter().filter_map(Once::get) {
-            bin.slabs.release_after_fork();
+            bin.content.release_after_fork();
         }
         self.nursery.release_after_fork();
     }
@@ -364,7 +365,7 @@ impl Pool {
     pub(crate) fn assert_invariants(&self) {
         self.nursery.lock().assert_invariants();
         for bin in self.bins.iter().filter_map(Once::get) {
-            bin.slabs.lock().assert_invariants();
+            bin.content.lock().slabs.assert_invariants();
         }
     }
 }

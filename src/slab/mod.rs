@@ -14,11 +14,13 @@
 
 #![allow(unsafe_code)] // Follows links between rows, which lie in mapped memory.
 
+mod emptied;
 mod lines;
 mod list;
 mod set;
 mod shape;
 
+pub(crate) use emptied::Emptied;
 pub(crate) use lines::{LINE, LineSet, MAX_LINES};
 pub(crate) use set::SlabSet;
 pub(crate) use shape::slab_pages;

@@ -11,9 +11,11 @@
 
 use core::ptr::NonNull;
 
+use super::emptied::Emptied;
 use super::list::RowList;
 use super::shape;
 use crate::base::checks::abort_with;
+use crate::base::units::PAGE;
 use crate::size_class::block_size;
 use crate::span::{Row, Span};
 
@@ -22,6 +24,26 @@ const LISTS: usize = 4;
 const EMPTY: u8 = 3;
 /// In no list: nothing is free.
 const FULL: u8 = u8::MAX;
+
+/// A slab that blocks are being given to.
+struct Open {
+    row: NonNull<Row>,
+    base: usize,
+    bytes: usize,
+}
+
+impl Open {
+    /// # Safety
+    ///
+    /// `block` is in a slab that is alive.
+    unsafe fn of(block: NonNull<u8>) -> Self {
+        // SAFETY: the caller's promise; the row of a slab that is alive may be read.
+        unsafe {
+            let row = Row::of(block.as_ptr());
+            Self { row, base: Row::base(row).as_ptr().addr(), bytes: row.as_ref().pages as usize * PAGE }
+        }
+    }
+}
 
 /// The slabs of a size class.
 pub(crate) struct SlabSet {
@@ -84,46 +106,70 @@ impl SlabSet {
         taken
     }
 
-    /// Gives a block back. Returns its slab if that has become empty and another empty one is kept already.
+    /// Gives back the blocks that `next` yields, until it yields none or `emptied` is full. Slabs that have become empty
+    /// go there, but for one that is kept. `true`: there are no more blocks.
+    ///
+    /// Blocks of a magazine often lie in the same slab, one after the other: it is looked up once for all of them.
     ///
     /// # Safety
     ///
-    /// `block` is in a slab of this set, which the caller knows from its owner word, and the caller owns the block.
-    pub(crate) unsafe fn give(&mut self, block: NonNull<u8>) -> Option<Span> {
-        // SAFETY: the block's slab is alive, for the block has not been given back.
-        let mut row_pointer = unsafe { Row::of(block.as_ptr()) };
-        let base = Row::base(row_pointer);
-        // SAFETY: the slab is this set's, and `&mut self` is exclusive.
-        let row = unsafe { row_pointer.as_mut() };
-        let offset = block.as_ptr().addr() - base.as_ptr().addr();
-        let Some(number) =
-            shape::block_at(self.class as usize, offset).filter(|n| *n < row.capacity as usize)
-        else {
-            abort_with(
-                "freed address is not the start of a block",
-                block.as_ptr().addr(),
-                offset as u64,
-                0,
-            )
+    /// Every block is in a slab of this set, which the caller knows from its owner word, and the caller owns it.
+    pub(crate) unsafe fn give(
+        &mut self,
+        mut next: impl FnMut() -> Option<NonNull<u8>>,
+        emptied: &mut Emptied,
+    ) -> bool {
+        let class = self.class as usize;
+        let mut open: Option<Open> = None;
+        let is_done = loop {
+            if emptied.is_full() {
+                break false;
+            }
+            let Some(block) = next() else { break true };
+            let address = block.as_ptr().addr();
+            let slab = match &mut open {
+                Some(slab) if address.wrapping_sub(slab.base) < slab.bytes => slab,
+                other => {
+                    if let Some(done) = other.take() {
+                        self.close(done, emptied);
+                    }
+                    // SAFETY: the block's slab is alive, for the block has not been given back.
+                    other.insert(unsafe { Open::of(block) })
+                }
+            };
+            // SAFETY: the slab is this set's, and `&mut self` is exclusive.
+            let row = unsafe { slab.row.as_mut() };
+            let offset = address - slab.base;
+            let number = shape::block_at(class, offset).filter(|number| *number < row.capacity as usize);
+            let Some(number) = number else {
+                abort_with("freed address is not the start of a block", address, offset as u64, 0)
+            };
+            let (word, bit) = (&mut row.free[number / 64 % 4], 1 << (number % 64));
+            if *word & bit != 0 {
+                abort_with("block freed twice", address, number as u64, row.free_count.into());
+            }
+            *word |= bit;
+            row.free_count += 1;
+            self.out -= 1;
         };
-        let (word, bit) = (&mut row.free[number / 64], 1 << (number % 64));
-        if *word & bit != 0 {
-            abort_with(
-                "block freed twice",
-                block.as_ptr().addr(),
-                number as u64,
-                row.free_count.into(),
-            );
+        if let Some(done) = open {
+            self.close(done, emptied);
         }
-        *word |= bit;
-        row.free_count += 1;
-        self.out -= 1;
-        let (list, free, capacity) = (row.list, row.free_count, row.capacity);
-        if free == capacity && self.lists[EMPTY as usize].first().is_some() {
-            return Some(self.detach(row_pointer));
+        is_done
+    }
+
+    /// Puts a slab that blocks were given to where it belongs now.
+    fn close(&mut self, slab: Open, emptied: &mut Emptied) {
+        // SAFETY: the slab is this set's, and `&mut self` is exclusive.
+        let (list, free, capacity) = unsafe {
+            let row = slab.row.as_ref();
+            (row.list, row.free_count, row.capacity)
+        };
+        if free == capacity && list != EMPTY && self.lists[EMPTY as usize].first().is_some() {
+            emptied.add(self.detach(slab.row));
+        } else {
+            self.relist(slab.row, list, free, capacity);
         }
-        self.relist(row_pointer, list, free, capacity);
-        None
     }
 
     /// Adds a span as a slab, all of whose blocks are free.
@@ -201,7 +247,7 @@ impl SlabSet {
                 free += u64::from(row.free_count);
             }
         }
-        let most = u64::from(self.pages) * (crate::base::units::PAGE as u64)
+        let most = u64::from(self.pages) * (PAGE as u64)
             / (block_size(self.class as usize) as u64);
         assert!(
             self.out + free <= most,
