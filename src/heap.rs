@@ -14,7 +14,7 @@ use crate::base::units::{MAX_REQUEST, PAGE, PAGE_SHIFT, SEGMENT};
 use crate::cache::{EXITED, Thread, Threads, current, deallocate_shared, set_current};
 use crate::config::Config;
 use crate::error::Error;
-use crate::ledger::{NO_LIMIT, Purpose};
+use crate::ledger::{NO_LIMIT, OnLimit, Purpose};
 use crate::os;
 use crate::pool::{LargeRequest, Pool, owner_of_large};
 use crate::size_class::class_of;
@@ -137,12 +137,17 @@ fn attempt(mut allocate: impl FnMut() -> Option<NonNull<u8>>) -> Option<NonNull<
     if let Some(block) = allocate() {
         return Some(block);
     }
-    if pool.account.charged() < pool.account.limit() {
+    // A tenant at its limit is told so at once; it is not for others to make room for it.
+    let account = &pool.account;
+    if account.on_limit() == OnLimit::Overdraft || account.charged() < account.limit() {
         HEAP.flush_sleeping();
         HEAP.shared.all_pools().for_each(|pool| pool.trim(&HEAP.shared));
         HEAP.shared.spans.trim(0);
-        return allocate();
+        if let Some(block) = allocate() {
+            return Some(block);
+        }
     }
+    pool.account.count_denied();
     None
 }
 
@@ -280,7 +285,7 @@ fn default_capacity() -> u64 {
         .max(own)
 }
 
-/// Flushes this thread, what sleeps, and the depots; purges what is free beyond a tenth of what is in use.
+/// Flushes this thread, what sleeps, and the depots; purges what is free beyond a twentieth of what is in use.
 pub(crate) fn maintain() {
     if let Some(thread) = thread() {
         thread.flush();
@@ -291,13 +296,13 @@ pub(crate) fn maintain() {
     let in_use = (HEAP.shared.ledger.charged() as usize) << PAGE_SHIFT;
     HEAP.shared
         .spans
-        .trim((in_use / KEPT_FRACTION).max(KEPT_LEAST) / 2);
+        .trim((in_use / KEPT_FRACTION).max(KEPT_LEAST));
 }
 
 /// Of what is in use, `maintain` keeps this part again of free memory with backing, for the next rise.
-const KEPT_FRACTION: usize = 10;
+const KEPT_FRACTION: usize = 20;
 /// But at least this much, in bytes.
-const KEPT_LEAST: usize = 8 << 20;
+const KEPT_LEAST: usize = 4 << 20;
 
 /// What is done once in a process, before the first thread joins.
 mod start {
@@ -330,21 +335,23 @@ mod start {
     }
 
     unsafe extern "C" fn before_fork() {
-        lock::hold_all();
+        // The registry's lock comes first of all, and whoever has it is the one who forks: the C library may run the
+        // handlers of two threads that fork at the same time side by side (glibc since 2.36).
         crate::tenant::hold_for_fork();
+        lock::hold_all();
         HEAP.hold_for_fork();
     }
 
     unsafe extern "C" fn after_fork_in_parent() {
         HEAP.release_after_fork();
-        crate::tenant::release_after_fork();
         lock::release_all();
+        crate::tenant::release_after_fork();
     }
 
     unsafe extern "C" fn after_fork_in_child() {
         HEAP.release_after_fork();
-        crate::tenant::release_after_fork();
         lock::release_all();
+        crate::tenant::release_after_fork();
         // SAFETY: this is the child, and its only thread.
         unsafe { HEAP.bury(current().thread()) };
     }

@@ -21,6 +21,10 @@ mod slab;
 mod span;
 mod tenant;
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use config::{Config, Fit};
 pub use error::{EnvError, Error};
 pub use global::{Tenancy, is_installed};
@@ -30,7 +34,7 @@ pub use tenant::{Charge, Entered, InTenant, Tenant, TenantBuilder, TenantFuture,
 
 /// Does what otherwise waits for slow paths: sends home what caches, depots and outboxes hold, lets ids of retired
 /// tenants go that have drained, and gives memory back to the operating system that has been idle for the purge
-/// delay, or exceeds a tenth of what is in use.
+/// delay, or exceeds a twentieth of what is in use.
 ///
 /// For programs without a rebalancer, from time to time or after a peak. Costs microseconds to milliseconds, by what
 /// there is to do; other threads go on meanwhile.

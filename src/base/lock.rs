@@ -124,10 +124,8 @@ impl<T> Lock<T> {
     fn lock_slow(&self, may_pass: bool) -> Guard<'_, T> {
         // 1. The forking thread holds every lock already and walks through.
         if may_pass && fork::is_mine() {
-            return Guard {
-                lock: self,
-                passed: true,
-            };
+            rank::dropping(self.rank);
+            return Guard { lock: self, passed: true };
         }
         // 2. A short wait.
         for _ in 0..SPINS {
@@ -204,10 +202,10 @@ impl<T> DerefMut for Guard<'_, T> {
 impl<T> Drop for Guard<'_, T> {
     #[inline]
     fn drop(&mut self) {
+        rank::dropping(self.lock.rank);
         if self.passed {
             return;
         }
-        rank::dropping(self.lock.rank);
         // Release: pairs with the Acquire of whoever takes the lock next; publishes the value.
         if self.lock.word.swap(FREE, Ordering::Release) == CONTENDED {
             os::futex_wake_one(&self.lock.word);

@@ -43,7 +43,7 @@ pub(crate) enum Refusal {
 pub(crate) struct Account {
     /// Written by any thread that takes or gives a span; read by reports.
     charged: AtomicU64,
-    /// The most it ever was.
+    /// The most it ever was before it last went down.
     peak: AtomicU64,
     limit: AtomicU64,
     reservation: AtomicU64,
@@ -65,9 +65,8 @@ impl Account {
         }
     }
 
-    /// Makes it a new tenant's. Nothing may be charged.
+    /// Makes it a new tenant's.
     pub(crate) fn reset(&self) {
-        crate::check!(self.charged() == 0, "an account in use is not reset");
         // Relaxed, in all of this file: each number stands alone; who must see them together takes the registry's
         // lock.
         self.peak.store(0, Ordering::Relaxed);
@@ -77,21 +76,29 @@ impl Account {
     /// Adds to what is charged, unless that exceeds the limit and it may not.
     pub(super) fn add(&self, pages: u64, may_exceed: bool) -> Result<(), Refusal> {
         let limit = if may_exceed { NO_LIMIT } else { self.limit() };
-        let grown = |charged: u64| charged.checked_add(pages).filter(|sum| *sum <= limit);
-        let before = self
+        let grown = |charged: u64| charged.checked_add(pages).filter(|sum| *sum <= limit.min(super::MOST));
+        let added = self
             .charged
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown)
-            .map_err(|_| Refusal::Limit)?;
-        self.peak.fetch_max(before + pages, Ordering::Relaxed);
-        Ok(())
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown);
+        added.map(|_| ()).map_err(|_| Refusal::Limit)
     }
 
+    /// Subtracts from what is charged. The peak is brought up to date here, before the way down, and not on the way
+    /// up: a charge that is cancelled was none.
     pub(super) fn subtract(&self, pages: u64) {
         let before = self.charged.fetch_sub(pages, Ordering::Relaxed);
         crate::check!(before >= pages, "an account was charged what is given back");
+        if before > self.peak.load(Ordering::Relaxed) {
+            self.peak.fetch_max(before, Ordering::Relaxed);
+        }
     }
 
-    pub(super) fn count_denied(&self) {
+    /// Takes back what was added in vain.
+    pub(super) fn cancel(&self, pages: u64) {
+        self.charged.fetch_sub(pages, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_denied(&self) {
         self.denied.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -100,7 +107,7 @@ impl Account {
     }
 
     pub(crate) fn peak(&self) -> u64 {
-        self.peak.load(Ordering::Relaxed)
+        self.peak.load(Ordering::Relaxed).max(self.charged())
     }
 
     pub(crate) fn denied(&self) -> u64 {

@@ -19,6 +19,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// The headroom that even a small capacity keeps, in pages: four slabs of the largest class.
 const LEAST_HEADROOM: u64 = 4 * 64;
 
+/// Pages beyond which a number of bytes does not fit a word.
+pub(crate) const MOST: u64 = u64::MAX / crate::base::units::PAGE as u64;
+
 /// What all accounts share. Units are pages.
 pub(crate) struct Ledger {
     /// What all accounts together may be charged without overdraft. Written by `configure`.
@@ -60,24 +63,37 @@ impl Ledger {
         self.charged.load(Ordering::Relaxed)
     }
 
-    /// Charges `pages` to `account`, or says why not; then nothing has changed but the count of refusals.
+    /// Charges `pages` to `account`, or says why not; then nothing has changed but, for what is fallible, the count of
+    /// refusals.
     pub(crate) fn charge(&self, account: &Account, pages: u64, purpose: Purpose) -> Result<(), Refusal> {
         let may_exceed = purpose == Purpose::Ambient && account.on_limit() == OnLimit::Overdraft;
-        // 1. The process's share of the machine.
-        // Relaxed, here and below: the counters guard numbers, not memory; each is exact by itself.
-        let before = self.charged.fetch_add(pages, Ordering::Relaxed);
-        if before.saturating_add(pages) > self.capacity() && !may_exceed {
-            self.charged.fetch_sub(pages, Ordering::Relaxed);
-            account.count_denied();
-            return Err(Refusal::Capacity);
+        let capacity = if may_exceed { NO_LIMIT } else { self.capacity() };
+        let grown = |charged: u64| charged.checked_add(pages).filter(|sum| *sum <= capacity.min(MOST));
+        // 1. What does not fit the process's share of the machine is never added, not even for a moment: another
+        // account's charge would be refused for it.
+        let fits = grown(self.charged()).ok_or(Refusal::Capacity);
+        // 2. The account's own limit, 3. the process's share.
+        let charged = fits.and_then(|_| account.add(pages, may_exceed)).and_then(|()| {
+            // Relaxed, here and below: the counters guard numbers, not memory; each is exact by itself.
+            let added = self
+                .charged
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown);
+            added.map_err(|_| {
+                account.cancel(pages);
+                Refusal::Capacity
+            })
+        });
+        // What is ambient tries again where it has made room, and counts itself.
+        if charged.is_err() && purpose == Purpose::Fallible {
         }
-        // 2. The account's own limit.
-        if let Err(refusal) = account.add(pages, may_exceed) {
-            self.charged.fetch_sub(pages, Ordering::Relaxed);
-            account.count_denied();
-            return Err(refusal);
-        }
-        Ok(())
+        charged.map(|_| ())
+    }
+
+    /// Takes back a charge for which there was no memory: it counts as if it had never been.
+    pub(crate) fn cancel(&self, account: &Account, pages: u64) {
+        account.cancel(pages);
+        // Relaxed: as in `charge`.
+        self.charged.fetch_sub(pages, Ordering::Relaxed);
     }
 
     /// Takes `pages` off `account`, which was charged them.

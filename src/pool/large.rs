@@ -96,7 +96,7 @@ impl Pool {
                 .spans
                 .take_large(pages, request.align, self.tag(), request.grows, &shared.metadata);
         let Some(block) = block else {
-            shared.ledger.uncharge(&self.account, pages as u64);
+            shared.ledger.cancel(&self.account, pages as u64);
             return None;
         };
         if block.dirty_pages > 0 && (request.zero || !block.is_own) {
@@ -206,7 +206,7 @@ impl Pool {
                     .fetch_sub(changed * PAGE as u64, Ordering::Relaxed);
                 shared.ledger.uncharge(&self.account, changed);
             }
-            (false, true) => shared.ledger.uncharge(&self.account, changed),
+            (false, true) => shared.ledger.cancel(&self.account, changed),
             (false, false) => {}
         }
         moved

@@ -307,7 +307,7 @@ impl Pool {
                 Ok(span)
             }
             None => {
-                shared.ledger.uncharge(&self.account, request.pages as u64);
+                shared.ledger.cancel(&self.account, request.pages as u64);
                 Err(Refusal::OutOfMemory)
             }
         }
@@ -360,13 +360,25 @@ impl Pool {
         self.nursery.release_after_fork();
     }
 
-    /// The invariants of every bin and of the nursery.
+    /// Pages of large blocks.
+    #[cfg(any(test, fuzzing, feature = "checks-full"))]
+    pub(crate) fn large_pages(&self) -> u64 {
+        // Relaxed: a statistic.
+        self.large_bytes.load(Ordering::Relaxed) / crate::base::units::PAGE as u64
+    }
+
+    /// The invariants of every bin and of the nursery; **Charged**, for a pool that nobody works on meanwhile and that
+    /// is charged for nothing held elsewhere.
     #[cfg(any(test, fuzzing, feature = "checks-full"))]
     pub(crate) fn assert_invariants(&self) {
         self.nursery.lock().assert_invariants();
+        let mut pages = self.large_pages() + u64::from(self.nursery.lock().pages());
         for bin in self.bins.iter().filter_map(Once::get) {
-            bin.content.lock().slabs.assert_invariants();
+            let content = bin.content.lock();
+            content.slabs.assert_invariants();
+            pages += u64::from(content.slabs.pages());
         }
+        assert_eq!(self.account.charged(), pages, "Charged");
     }
 }
 

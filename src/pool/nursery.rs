@@ -35,6 +35,11 @@ impl Nursery {
     }
 
     #[cfg(any(test, fuzzing, feature = "checks-full"))]
+    pub(super) fn pages(&self) -> u32 {
+        self.lines.pages()
+    }
+
+    #[cfg(any(test, fuzzing, feature = "checks-full"))]
     pub(super) fn assert_invariants(&self) {
         self.lines.assert_invariants();
     }

@@ -152,12 +152,12 @@ impl fmt::Display for Snapshot {
             sum.overdraft += row.overdraft;
             sum.denied += row.denied;
         }
-        (sum.limit, sum.peak) = (u64::MAX, sum.peak);
+        sum.limit = u64::MAX;
         write_row(f, width, "total", None, &sum)?;
         let process = &self.process;
         writeln!(
             f,
-            "capacity {}, headroom {}, free {}; {} segments, mapped {}, metadata {}, purged {}, resident {}; {} threads",
+            "capacity {}, headroom {}, free {}; {} segments, mapped {}, metadata {}, purged {}, resident {}, threads {}",
             Bytes(process.capacity),
             Bytes(process.headroom),
             Bytes(process.free),
@@ -180,11 +180,8 @@ fn write_row(
 ) -> fmt::Result {
     let weight = weight.map_or(String::new(), |weight| alloc::format!("{weight}"));
     let bytes = |bytes: u64| alloc::format!("{}", Bytes(bytes));
-    let peak = if row.peak == 0 && name == "total" {
-        String::new()
-    } else {
-        bytes(row.peak)
-    };
+    // Peaks were reached at different times: there is no sum.
+    let peak = if weight.is_empty() { String::new() } else { bytes(row.peak) };
     writeln!(
         f,
         "{name:width$} {weight:>6} {:>11} {:>11} {:>11} {:>11} {:>11} {:>11} {:>11} {:>8}",

@@ -7,6 +7,9 @@
 //! have some tens of thousands, and which the kernel can move without copying. Only the pages a block asked for are
 //! charged: the rest of its last segment is address space that nobody touches.
 //!
+//! **Whole**: the segments of a large block hold, to the end of the last one, nothing but zeros and what its tenant
+//! wrote.
+//!
 //! A large block is found by its address in the map, out of line: its first bytes may be 2 MiB-aligned user data,
 //! which no one must take for a header.
 
@@ -29,7 +32,8 @@ pub(crate) const OWN_MAPPING: usize = 32 << 20;
 #[derive(Debug)]
 pub(crate) struct LargeBlock {
     pub(crate) base: NonNull<u8>,
-    /// Pages that may hold what an earlier owner wrote, from the first on.
+    /// Pages that may hold what an earlier owner wrote, from the first on. If that was another tenant, up to the end of
+    /// the last segment: the block may grow there, or the next one of its tenant be longer (**Whole**).
     pub(crate) dirty_pages: usize,
     /// Whether what an earlier owner wrote is the same tenant's.
     pub(crate) is_own: bool,
@@ -53,8 +57,13 @@ impl Spans {
         grows: bool,
         metadata: &Metadata,
     ) -> Option<LargeBlock> {
-        if pages * PAGE >= OWN_MAPPING || align > SEGMENT {
-            return self.map_own(pages, align, tag, metadata);
+        let wants_mapping = pages * PAGE >= OWN_MAPPING || align > SEGMENT;
+        if wants_mapping {
+            let mapped = self.map_own(pages, align, tag, metadata);
+            // Where the kernel has no more addresses, the chunks' are as good.
+            if mapped.is_some() || align > SEGMENT {
+                return mapped;
+            }
         }
         let count = pages.div_ceil(SEGMENT_PAGES);
         let fit = if grows { Fit::Worst } else { self.fit() };
@@ -68,6 +77,7 @@ impl Spans {
                 loop {
                     match state.take_segments(count, fit) {
                         Some(first) => break first,
+                        None if wants_mapping => return None,
                         None => state = self.map_chunk(state, count, metadata)?,
                     }
                 }
@@ -87,7 +97,7 @@ impl Spans {
         let base = NonNull::new(core::ptr::with_exposed_provenance_mut(record.base))?;
         Some(LargeBlock {
             base,
-            dirty_pages: dirty_pages.min(pages),
+            dirty_pages: if is_own { dirty_pages.min(pages) } else { dirty_pages },
             is_own,
         })
     }
@@ -106,7 +116,7 @@ impl Spans {
 
     /// Takes the large block at `base` back and says whose it was. `None`: there is none.
     pub(crate) fn give_large(&self, base: NonNull<u8>, metadata: &Metadata) -> Option<LargeInfo> {
-        let address = base.as_ptr().addr();
+        let (address, now_ms) = (base.as_ptr().addr(), self.os.now_ms());
         let mut state = self.state.lock();
         let id = state.map.get(address)?;
         let record = *state.records.get(id);
@@ -116,7 +126,7 @@ impl Spans {
         };
         match record.state {
             Use::Large if record.base == address => {
-                state.give_segments(id, record.segments as usize, true, record.tag);
+                state.give_segments(id, record.segments as usize, true, record.tag, now_ms);
                 drop(state);
                 self.purge_aged();
             }
@@ -133,6 +143,7 @@ impl Spans {
 
     /// Makes the block at `base` `pages` long where it stands. `None`: it cannot be.
     pub(crate) fn resize_large(&self, base: NonNull<u8>, pages: usize) -> Option<()> {
+        let now_ms = self.os.now_ms();
         let mut state = self.state.lock();
         let id = state.map.get(base.as_ptr().addr())?;
         let record = *state.records.get(id);
@@ -160,12 +171,7 @@ impl Spans {
                 state.records.table[index].state = Use::LargeTail;
             }
         } else if need < have {
-            state.give_segments(
-                RecordId::from_index(id.index() + need),
-                have - need,
-                true,
-                record.tag,
-            );
+            state.give_segments(RecordId::from_index(id.index() + need), have - need, true, record.tag, now_ms);
         }
         let record = state.records.get_mut(id);
         (record.pages, record.segments) = (pages, need as u32);
@@ -192,6 +198,8 @@ impl Spans {
         if record.state != Use::Mapping || pages * PAGE < OWN_MAPPING {
             return None;
         }
+        // Where it goes is not known, but what its entry may need there is had before anything changes.
+        let spare = state.map.take_spare(metadata)?;
         state.map.set(address, None, metadata);
         state.records.get_mut(id).state = Use::Purging;
         drop(state);
@@ -205,10 +213,9 @@ impl Spans {
         // 3. It enters again, at the new address or the old one.
         let place = moved.unwrap_or(base).as_ptr().expose_provenance();
         let mut state = self.state.lock();
+        state.map.give_spare(place, spare);
         if !state.map.set(place, Some(id), metadata) {
-            // The leaf for this address could not be had. The block is alive, but cannot be found: only a process
-            // without memory for 32 KiB gets here.
-            crate::base::checks::abort_with("no memory for the map of a moved block", place, 0, 0);
+            crate::base::checks::abort_with("a moved block is beyond the map", place, 0, 0);
         }
         let record = state.records.get_mut(id);
         (record.base, record.state) = (place, Use::Mapping);

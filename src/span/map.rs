@@ -11,17 +11,20 @@ const LEAF_SHIFT: u32 = 13;
 const ADDRESS_BITS: u32 = 47;
 const LEAVES: usize = 1 << (ADDRESS_BITS - SEGMENT_SHIFT - LEAF_SHIFT);
 
-type Leaf = [u32; 1 << LEAF_SHIFT];
+pub(super) type Leaf = [u32; 1 << LEAF_SHIFT];
 
 /// The table.
 pub(super) struct Map {
     leaves: [Option<&'static mut Leaf>; LEAVES],
+    /// A leaf that was made for a block that moved, and that the block did not need.
+    spare: Option<&'static mut Leaf>,
 }
 
 impl Map {
     pub(super) const fn new() -> Self {
         Self {
             leaves: [const { None }; LEAVES],
+            spare: None,
         }
     }
 
@@ -44,5 +47,18 @@ impl Map {
         let Some(leaf) = slot else { return false };
         leaf[segment % (1 << LEAF_SHIFT)] = id.map_or(0, RecordId::bits);
         true
+    }
+
+    /// A zeroed leaf, to be given back with [`give_spare`](Self::give_spare); `None` without memory.
+    pub(super) fn take_spare(&mut self, metadata: &Metadata) -> Option<&'static mut Leaf> {
+        self.spare.take().or_else(|| metadata.create_zeroed())
+    }
+
+    /// Makes the leaf that of `base` if there is none, and otherwise keeps it.
+    pub(super) fn give_spare(&mut self, base: usize, spare: &'static mut Leaf) {
+        match self.leaves.get_mut(base >> SEGMENT_SHIFT >> LEAF_SHIFT) {
+            Some(slot @ None) => *slot = Some(spare),
+            _ => self.spare = Some(spare),
+        }
     }
 }

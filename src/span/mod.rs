@@ -3,7 +3,7 @@
 //! Above: `slab/` cuts spans into blocks, `pool/` takes and gives them. Below: `os/`.
 //!
 //! ```text
-//!  Spans            what is free, behind one lock: take, give, extend, purge           spans.rs
+//!  Spans            what is free, behind one lock: take, give, extend                  spans.rs, purge.rs
 //!   ├─ Chunk        address space of 64 MiB to 1 GiB, a bit per segment                chunk.rs
 //!   ├─ Record       what is known of a 2 MiB segment; buckets by longest free run      record.rs
 //!   ├─ Map          address → record                                                   map.rs
@@ -22,6 +22,7 @@ pub(crate) mod large;
 mod map;
 pub(crate) mod metadata;
 pub(crate) mod owner;
+mod purge;
 mod record;
 pub(crate) mod segment;
 mod spans;

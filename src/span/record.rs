@@ -152,14 +152,14 @@ impl Records {
         let record = self.get_mut(id);
         record.next = vacant;
         record.base = 0;
+        (record.state, record.is_dirty) = (Use::Unused, false);
         self.vacant = id.bits();
     }
 
     /// Opens a segment for spans: every page but the header's is free.
-    pub(super) fn open(&mut self, id: RecordId, now_ms: u64) {
+    pub(super) fn open(&mut self, id: RecordId) {
         let record = self.get_mut(id);
         record.state = Use::Spans;
-        record.idle_since = now_ms;
         record.free = [0; SEGMENT_PAGES / 64];
         runs::set(&mut record.free, HEADER_PAGES, USABLE_PAGES);
         record.longest = USABLE_PAGES as u16;
@@ -206,6 +206,11 @@ impl Records {
         None
     }
 
+    /// The densest segment that fits, among all of them.
+    pub(super) fn find_anywhere(&self, pages: usize, align: usize) -> Option<(RecordId, usize)> {
+        self.find_by(pages, align, Fit::Best, |record| record.free_pages as usize)
+    }
+
     /// The segment with the smallest `key` that fits: a walk over all of them, for the fits that exist to be compared
     /// and for large blocks that will grow.
     fn find_by(
@@ -238,7 +243,7 @@ impl Records {
     }
 
     /// Puts the pages back among what is free. Says whether the segment is idle now.
-    pub(super) fn give(&mut self, id: RecordId, page: usize, pages: usize, now_ms: u64) -> bool {
+    pub(super) fn give(&mut self, id: RecordId, page: usize, pages: usize, now_ms: impl FnOnce() -> u64) -> bool {
         self.unlink(id);
         let record = self.get_mut(id);
         crate::check!(
@@ -250,7 +255,7 @@ impl Records {
         record.longest = runs::longest(&record.free) as u16;
         let is_idle = record.is_idle();
         if is_idle {
-            record.idle_since = now_ms;
+            record.idle_since = now_ms();
             self.idle += 1;
         }
         self.link(id);
@@ -297,6 +302,12 @@ impl Records {
         if self.heads[bucket] == 0 {
             self.occupied &= !(1 << bucket);
         }
+    }
+
+    /// Every segment in a bucket, with the bucket's number.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn ranked(&self) -> impl Iterator<Item = (usize, RecordId)> + '_ {
+        (0..BUCKETS).flat_map(|bucket| self.bucket(bucket).map(move |id| (bucket, id)))
     }
 
     /// **Buckets**: a segment for spans is in the bucket of its longest run iff it has a free page, its counts are its

@@ -1,4 +1,4 @@
-//! What is free, behind one lock: the search for pages, and the way back.
+//! What is free, behind one lock: the search for pages.
 //!
 //! Above: pools, which charge what they take. Below: chunks, records and the map; `os/`.
 //!
@@ -19,18 +19,17 @@ use super::owner::Tag;
 use super::record::{RecordId, Records, Use};
 use super::segment::{self, HEADER_PAGES, Span, USABLE_PAGES};
 use crate::base::lock::{Guard, Lock, Rank};
-use crate::base::runs::Runs;
-use crate::base::units::{PAGE, SEGMENT, SEGMENT_PAGES};
+use crate::base::units::{SEGMENT, SEGMENT_PAGES};
 use crate::config::Fit;
 use crate::os::{MapKind, Os};
 
 /// The most pages that a span can have: half a segment.
 pub(crate) const MAX_SPAN_PAGES: usize = SEGMENT_PAGES / 2;
 
-/// Segments of the first chunk that get small pages: a process below 16 MiB stays lean, and beyond them a segment is
+/// Segments of the first chunk that get small pages: a process below 8 MiB stays lean, and beyond them a segment is
 /// dense soon enough for a huge page to pay. A huge page where memory is dense is the largest single lever on the
 /// speed of whole programs, and costs resident memory where it is not.
-const SMALL_PAGE_SEGMENTS: usize = 8;
+const SMALL_PAGE_SEGMENTS: usize = 4;
 
 /// How often the way back looks at the clock.
 const GIVES_PER_LOOK: u64 = 64;
@@ -43,11 +42,11 @@ pub(crate) struct Spans {
     fit: AtomicU8,
     huge_pages: AtomicU8,
     /// How long memory stays idle before it is purged, in ms.
-    purge_delay_ms: AtomicU64,
+    pub(super) purge_delay_ms: AtomicU64,
     /// Counts gives between looks at the clock.
     gives: AtomicU64,
     /// Bytes purged so far.
-    purged: AtomicUsize,
+    pub(super) purged: AtomicUsize,
 }
 
 /// What the lock guards.
@@ -114,25 +113,27 @@ impl Spans {
         let mut state = self.state.lock();
         loop {
             if let Some((id, page)) = state.records.find(pages, align, fit) {
-                state.records.take(id, page, pages);
-                let base = state.records.get(id).base;
-                drop(state);
-                // SAFETY: the segment is open, and the pages were free until `take` above.
-                return Some(unsafe { Span::from_unused(base, page, pages) });
+                return Some(take_found(state, id, page, pages));
             }
-            state = self.open_segment(state, metadata)?;
+            match self.open_segment(state, metadata) {
+                Some(opened) => state = opened,
+                None => break,
+            }
         }
+        // The search looks at some of the segments; now that no more can be had, at all of them.
+        let state = self.state.lock();
+        let (id, page) = state.records.find_anywhere(pages, align)?;
+        Some(take_found(state, id, page, pages))
     }
 
     /// Gives pages back that were [disowned](Span::disown) or [are clean](Span::mark_clean).
     pub(crate) fn give(&self, span: Span) {
         let (base, page) = span.place();
         let mut state = self.state.lock();
-        let now = state.last_purge_ms;
         let Some(id) = state.map.get(base) else {
             crate::base::checks::abort_with("span outside of every chunk", base, page as u64, 0)
         };
-        let is_idle = state.records.give(id, page, span.pages(), now);
+        let is_idle = state.records.give(id, page, span.pages(), || self.os.now_ms());
         drop(state);
         // Relaxed: a count that only paces the clock.
         if is_idle || self.gives.fetch_add(1, Ordering::Relaxed) % GIVES_PER_LOOK == 0 {
@@ -174,8 +175,7 @@ impl Spans {
                 let record = *state.records.get(id);
                 // SAFETY: the segment was unused until `take_segments`, and the lock is held until it is open.
                 unsafe { segment::open_segment(record.base, !record.is_dirty, record.tag) };
-                let now = state.last_purge_ms;
-                state.records.open(id, now);
+                state.records.open(id);
                 return Some(state);
             }
             state = self.map_chunk(state, 1, metadata)?;
@@ -255,7 +255,7 @@ impl Spans {
         let state = self.state.lock();
         let open = (0..state.records.table.len()).filter(|index| {
             let state = state.records.table[*index].state;
-            !matches!(state, Use::Unused)
+            !matches!(state, Use::Unused | Use::Purging)
         });
         SpansStats {
             segments: open.count() as u64,
@@ -271,6 +271,29 @@ impl Spans {
 
     pub(crate) fn release_after_fork(&self) {
         self.state.release_after_fork();
+    }
+
+    /// No page is in a span or a large block.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn assert_idle(&self) {
+        let state = self.state.lock();
+        for index in 0..state.records.table.len() {
+            let record = &state.records.table[index];
+            let is_used = matches!(record.state, Use::Large | Use::LargeTail | Use::Mapping);
+            assert!(!is_used && (record.state != Use::Spans || record.is_idle()), "{record:?}");
+        }
+    }
+
+    /// The open segments with a free page, in the order that a search sees them: the rank of the bucket, the address,
+    /// the free pages.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn open_segments(&self) -> std::vec::Vec<(usize, usize, [u64; SEGMENT_PAGES / 64])> {
+        let state = self.state.lock();
+        let ranked = state.records.ranked().map(|(bucket, id)| {
+            let record = state.records.get(id);
+            (bucket, record.base, record.free)
+        });
+        ranked.collect()
     }
 
     /// **Home** and **Buckets** over all records.
@@ -297,148 +320,13 @@ impl Spans {
     }
 }
 
-/// The way back to the operating system.
-impl Spans {
-    /// Purges what has been idle for longer than the delay. Cheap when nothing has: one look at a coarse clock.
-    pub(crate) fn purge_aged(&self) {
-        let now = self.os.now_ms();
-        // Relaxed: as in `configure`.
-        let delay = self.purge_delay_ms.load(Ordering::Relaxed);
-        let mut state = self.state.lock();
-        let due = now.saturating_sub(state.last_purge_ms) >= (delay / 8).max(1);
-        state.last_purge_ms = now;
-        drop(state);
-        if due {
-            self.purge_idle(
-                |record_idle_since| now.saturating_sub(record_idle_since) >= delay,
-                usize::MAX,
-            );
-        }
-    }
-
-    /// Purges idle segments, oldest index first, until at most `keep` bytes of free memory have backing; then, if that
-    /// is not enough, free runs of segments in use. For `maintain()`.
-    pub(crate) fn trim(&self, keep: usize) {
-        let dirty = self.dirty_bytes();
-        let mut excess = dirty.saturating_sub(keep);
-        excess = excess.saturating_sub(self.purge_idle(|_| true, excess));
-        if excess > 0 {
-            self.purge_partial(excess);
-        }
-    }
-
-    /// Bytes that are free and have backing.
-    pub(crate) fn dirty_bytes(&self) -> usize {
-        let state = self.state.lock();
-        let mut pages = 0;
-        for index in 0..state.records.table.len() {
-            let record = &state.records.table[index];
-            pages += match record.state {
-                Use::Unused if record.is_dirty => SEGMENT_PAGES,
-                Use::Spans => Runs::of(&record.free)
-                    .flat_map(|(start, count)| start..start + count)
-                    .filter(|page| !segment::is_clean(record.base, *page))
-                    .count(),
-                _ => 0,
-            };
-        }
-        pages * PAGE
-    }
-
-    /// Purges whole idle segments that are `due`, up to about `limit` bytes. Returns how many bytes.
-    fn purge_idle(&self, due: impl Fn(u64) -> bool, limit: usize) -> usize {
-        let mut purged = 0;
-        let mut index = 0;
-        while purged < limit {
-            // 1. The next candidate leaves the lists.
-            let mut state = self.state.lock();
-            let records = &state.records;
-            let found = (index..records.table.len()).find(|index| {
-                let record = &records.table[*index];
-                let is_candidate = record.is_idle() || (record.state == Use::Unused && record.is_dirty);
-                is_candidate && due(record.idle_since)
-            });
-            let Some(found) = found else { break };
-            index = found + 1;
-            let id = RecordId::from_index(found);
-            let record = *state.records.get(id);
-            if record.state == Use::Spans {
-                state.records.close(id);
-            } else {
-                state.take_unused(id);
-            }
-            state.records.get_mut(id).state = Use::Purging;
-            drop(state);
-            // 2. Its backing goes, header included.
-            let base = core::ptr::with_exposed_provenance_mut(record.base);
-            // SAFETY: the segment is part of a chunk, and in the hands of this thread alone.
-            let is_clean = match core::ptr::NonNull::new(base) {
-                Some(base) => unsafe { self.os.purge(base, SEGMENT) },
-                None => false,
-            };
-            // 3. It is unused from now on.
-            let mut state = self.state.lock();
-            state.give_segments(id, 1, !is_clean, Tag::NOBODY);
-            drop(state);
-            if is_clean {
-                purged += SEGMENT;
-            }
-        }
-        // Relaxed: a statistic.
-        self.purged.fetch_add(purged, Ordering::Relaxed);
-        purged
-    }
-
-    /// Purges free runs in segments that are in use, until `excess` bytes have gone.
-    fn purge_partial(&self, mut excess: usize) {
-        let os_pages = (self.os.page_size() / PAGE).max(1);
-        let mut index = 0;
-        loop {
-            let mut state = self.state.lock();
-            if index >= state.records.table.len() || excess == 0 {
-                return;
-            }
-            let record = state.records.table[index];
-            let id = RecordId::from_index(index);
-            // The widest run first: it gives back most for a system call.
-            let dirty = (record.state == Use::Spans)
-                .then(|| {
-                    Runs::of(&record.free)
-                        .map(|(start, count)| inward(start, count, os_pages))
-                        .filter(|(start, count)| {
-                            (*start..start + count).any(|p| !segment::is_clean(record.base, p))
-                        })
-                        .max_by_key(|(_, count)| *count)
-                })
-                .flatten();
-            let Some((start, count)) = dirty else {
-                index += 1;
-                continue;
-            };
-            state.records.take(id, start, count);
-            drop(state);
-            // SAFETY: the pages were free until `take` above.
-            let mut span = unsafe { Span::from_unused(record.base, start, count) };
-            // SAFETY: the pages are this thread's.
-            if unsafe { self.os.purge(span.base(), count * PAGE) } {
-                span.mark_clean();
-                excess = excess.saturating_sub(count * PAGE);
-                // Relaxed: a statistic.
-                self.purged.fetch_add(count * PAGE, Ordering::Relaxed);
-            } else {
-                // The kernel refuses, and would again.
-                index += 1;
-            }
-            self.give(span);
-        }
-    }
-}
-
-/// The part of a run of pages that is whole pages of the operating system.
-fn inward(start: usize, count: usize, os_pages: usize) -> (usize, usize) {
-    let first = start.next_multiple_of(os_pages);
-    let end = (start + count) / os_pages * os_pages;
-    (first, end.saturating_sub(first))
+/// Takes pages that a search has found.
+fn take_found(mut state: Guard<'_, State>, id: RecordId, page: usize, pages: usize) -> Span {
+    state.records.take(id, page, pages);
+    let base = state.records.get(id).base;
+    drop(state);
+    // SAFETY: the segment is open, and the pages were free until `take` above.
+    unsafe { Span::from_unused(base, page, pages) }
 }
 
 impl State {
@@ -454,7 +342,7 @@ impl State {
     }
 
     /// Takes one unused segment that is known by its record.
-    fn take_unused(&mut self, id: RecordId) {
+    pub(super) fn take_unused(&mut self, id: RecordId) {
         let record = *self.records.get(id);
         let chunk = &mut self.chunks[record.chunk as usize];
         let segment = chunk.segment_of(record.base);
@@ -462,14 +350,20 @@ impl State {
     }
 
     /// Puts `count` segments from `first` on back among the unused of their chunk.
-    pub(super) fn give_segments(&mut self, first: RecordId, count: usize, is_dirty: bool, last: Tag) {
-        let now = self.last_purge_ms;
+    pub(super) fn give_segments(
+        &mut self,
+        first: RecordId,
+        count: usize,
+        is_dirty: bool,
+        last: Tag,
+        now_ms: u64,
+    ) {
         for offset in 0..count {
             let record = &mut self.records.table[first.index() + offset];
             record.state = Use::Unused;
             record.is_dirty = is_dirty;
             record.tag = last;
-            record.idle_since = now;
+            record.idle_since = now_ms;
         }
         let record = *self.records.get(first);
         let chunk = &mut self.chunks[record.chunk as usize];
@@ -483,7 +377,8 @@ impl State {
             let id = RecordId::from_index(index);
             if self.records.get(id).is_idle() {
                 self.records.close(id);
-                self.give_segments(id, 1, true, Tag::NOBODY);
+                let idle_since = self.records.get(id).idle_since;
+                self.give_segments(id, 1, true, Tag::NOBODY, idle_since);
             }
         }
     }

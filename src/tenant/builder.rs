@@ -34,7 +34,8 @@ impl TenantBuilder {
         self
     }
 
-    /// Bytes that it can always obtain, never lent to others; none if not set. Rounded up to pages.
+    /// Bytes that are set aside for it; none if not set. Rounded up to pages. Admission keeps the sum of all reservations
+    /// within the capacity; other tenants without a limit may still fill it.
     pub fn reservation(mut self, bytes: u64) -> Self {
         self.reservation = bytes;
         self
@@ -56,6 +57,7 @@ impl TenantBuilder {
     ///
     /// # Errors
     ///
+    /// [`Error::InvalidConfig`] for a name that is empty, longer than 255 bytes or has control characters,
     /// [`Error::InvalidWeight`], [`Error::LimitBelowReservation`], [`Error::ReservationsExceedCapacity`],
     /// [`Error::NameTaken`], [`Error::TooManyTenants`] beyond 65,535 at a time, [`Error::OutOfMemory`]. Then there is
     /// no new tenant.

@@ -60,7 +60,7 @@ impl Tenant {
         }
         ledger
             .charge(&pool.account, pages, Purpose::Fallible)
-            .map_err(|refusal| match refusal {
+            .inspect_err(|_| pool.account.count_denied()).map_err(|refusal| match refusal {
                 Refusal::Limit => Error::LimitExceeded {
                     tenant: self.id(),
                     wanted: bytes,

@@ -40,6 +40,9 @@ use crate::ledger::{NO_LIMIT, OnLimit};
 use crate::pool::Pool;
 use crate::span::Tag;
 
+/// The longest name, in bytes.
+const MAX_NAME: usize = 255;
+
 /// The largest weight.
 pub(crate) const MAX_WEIGHT: u32 = 10_000;
 
@@ -151,7 +154,8 @@ impl Tenant {
         })
     }
 
-    /// Sets the bytes that it can always obtain. Rounded up to pages.
+    /// Sets the bytes that are set aside for it. Rounded up to pages. Admission keeps the sum of all reservations within
+    /// the capacity; other tenants without a limit may still fill it.
     ///
     /// # Errors
     ///
@@ -171,8 +175,9 @@ impl Tenant {
     ///
     /// # Errors
     ///
-    /// [`Error::LimitBelowReservation`], [`Error::Retired`].
+    /// [`Error::LimitBelowReservation`], [`Error::Retired`], and [`Error::InvalidConfig`] for root, which has no limit.
     pub fn set_limit(&self, bytes: Option<u64>) -> Result<(), Error> {
+        self.check_not_root("limit")?;
         registry::with_live(self, |pool, _| {
             let pages = limit_pages(bytes);
             if pages < pool.account.reservation() {
@@ -187,8 +192,9 @@ impl Tenant {
     ///
     /// # Errors
     ///
-    /// [`Error::Retired`].
+    /// [`Error::Retired`], and [`Error::InvalidConfig`] for root, whose allocations always succeed.
     pub fn set_on_limit(&self, on_limit: OnLimit) -> Result<(), Error> {
+        self.check_not_root("on_limit")?;
         registry::with_live(self, |pool, _| {
             pool.account.set_on_limit(on_limit);
             Ok(())
@@ -206,6 +212,11 @@ impl Tenant {
     /// [`Error::Retired`] if it has retired already, and for root, which cannot.
     pub fn retire(&self) -> Result<(), Error> {
         registry::retire(self)
+    }
+
+    fn check_not_root(&self, key: &'static str) -> Result<(), Error> {
+        let reason = "root, to which everything counts that counts to nobody else, has none";
+        if self.tag() == Tag::ROOT { Err(Error::InvalidConfig { key, reason }) } else { Ok(()) }
     }
 
     /// Whether it has retired.
@@ -243,6 +254,15 @@ impl fmt::Debug for Tenant {
             .field("id", &self.id())
             .finish()
     }
+}
+
+/// A name is a line of a report.
+fn check_name(name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+        let reason = "must be 1 to 255 bytes long and without control characters";
+        return Err(Error::InvalidConfig { key: "name", reason });
+    }
+    Ok(())
 }
 
 fn check_weight(weight: u32) -> Result<(), Error> {

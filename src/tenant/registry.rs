@@ -18,7 +18,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::scope::Target;
-use super::{Tenant, TenantBuilder, check_reservation, check_weight, limit_pages};
+use super::{Tenant, TenantBuilder, check_name, check_reservation, check_weight, limit_pages};
 use crate::base::lock::{Lock, Rank};
 use crate::base::units::PAGE;
 use crate::error::Error;
@@ -38,6 +38,8 @@ struct Registry {
     /// Ids that are vacant, the one longest vacant first.
     vacant: VecDeque<u16>,
     draining: Vec<u16>,
+    /// Pages that root and all live tenants reserve.
+    reserved: u64,
 }
 
 struct Entry {
@@ -67,6 +69,7 @@ impl Registry {
             entries: Vec::new(),
             vacant: VecDeque::new(),
             draining: Vec::new(),
+            reserved: 0,
         }
     }
 
@@ -117,22 +120,12 @@ impl Registry {
             false
         });
     }
-
-    /// Pages that all live tenants but `except` reserve.
-    fn reserved(&self, except: Option<u16>) -> u64 {
-        let threads = heap::heap();
-        self.by_name
-            .values()
-            .filter(|id| Some(**id) != except)
-            .filter_map(|id| threads.shared.pool_at(*id))
-            .map(|pool| pool.account.reservation())
-            .sum()
-    }
 }
 
 /// Makes the tenant that `builder` describes.
 pub(super) fn create(builder: &TenantBuilder) -> Result<Tenant, Error> {
     // 1. What can be said without looking.
+    check_name(&builder.name)?;
     check_weight(builder.weight)?;
     let reservation = builder.reservation.div_ceil(PAGE as u64);
     let limit = limit_pages(builder.limit);
@@ -142,7 +135,7 @@ pub(super) fn create(builder: &TenantBuilder) -> Result<Tenant, Error> {
         if builder.name == "root" || registry.by_name.contains_key(builder.name.as_str()) {
             return Err(Error::NameTaken);
         }
-        check_reservation(reservation, limit, registry.reserved(None))?;
+        check_reservation(reservation, limit, registry.reserved)?;
         // 3. An id and its pool.
         let (id, generation) = registry.next_id()?;
         let Some(pool) = heap::heap().shared.pool_or_create(id) else {
@@ -167,6 +160,7 @@ pub(super) fn create(builder: &TenantBuilder) -> Result<Tenant, Error> {
             None => registry.entries.push(entry),
         }
         registry.by_name.insert(name, id);
+        registry.reserved += reservation;
         pool.set_tag(Tag::new(id, generation));
         registry.tenant(id).ok_or(Error::OutOfMemory)
     })
@@ -181,6 +175,7 @@ pub(super) fn retire(tenant: &Tenant) -> Result<(), Error> {
             return Err(Error::Retired);
         }
         registry.by_name.remove(&tenant.name);
+        registry.reserved -= pool.account.reservation();
         pool.account.set_reservation(0);
         registry.draining.push(tag.id());
         registry.sweep();
@@ -225,7 +220,11 @@ pub(super) fn with_live<T>(
         if tenant.is_retired() {
             return Err(Error::Retired);
         }
-        act(tenant.pool(), registry.reserved(Some(tenant.tag().id())))
+        let account = &tenant.pool().account;
+        let others_reserve = registry.reserved - account.reservation();
+        let done = act(tenant.pool(), others_reserve);
+        registry.reserved = others_reserve + account.reservation();
+        done
     })
 }
 
