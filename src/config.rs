@@ -173,6 +173,7 @@ impl Config {
     /// [`Error::InvalidCapacity`] and [`Error::InvalidConfig`] for values outside their range,
     /// [`Error::AlreadyConfigured`] after the first success or the first tenant, and
     /// [`Error::CapacityBelowCharged`] if the process holds more already.
+    #[cfg(not(loom))]
     pub fn apply(self) -> Result<(), Error> {
         self.validate()?;
         crate::heap::configure(&self)

@@ -2,6 +2,7 @@
 #![no_std]
 #![deny(unsafe_code)] // Allowed file by file, with the reason beside the attribute; `tests/layering.rs` has the list.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(loom, allow(dead_code, unused_imports))] // Models use parts.
 
 extern crate alloc;
 extern crate std;
@@ -10,15 +11,22 @@ mod base;
 mod cache;
 mod config;
 mod error;
-mod global;
-mod heap;
 mod ledger;
 mod os;
 mod pool;
-mod report;
 mod size_class;
 mod slab;
 mod span;
+
+// The process's own instance, and who names it. loom's atomics cannot be made in a static, so its models make instances
+// of their own, and of `tenant/` they know the number that errors name.
+#[cfg(not(loom))]
+mod global;
+#[cfg(not(loom))]
+mod heap;
+#[cfg(not(loom))]
+mod report;
+#[cfg_attr(loom, path = "tenant/id.rs")]
 mod tenant;
 
 #[cfg(any(test, fuzzing))]
@@ -27,9 +35,12 @@ pub mod fuzzing;
 
 pub use config::{Config, Fit};
 pub use error::{EnvError, Error};
+#[cfg(not(loom))]
 pub use global::{Tenancy, is_installed};
 pub use ledger::OnLimit;
+#[cfg(not(loom))]
 pub use report::{ProcessStats, Snapshot, TenantStats, snapshot, snapshot_into};
+#[cfg(not(loom))]
 pub use tenant::{Charge, Entered, InTenant, Tenant, TenantBuilder, TenantFuture, TenantId, wrap};
 
 /// Does what otherwise waits for slow paths: sends home what caches, depots and outboxes hold, lets ids of retired
@@ -38,6 +49,7 @@ pub use tenant::{Charge, Entered, InTenant, Tenant, TenantBuilder, TenantFuture,
 ///
 /// For programs without a rebalancer, from time to time or after a peak. Costs microseconds to milliseconds, by what
 /// there is to do; other threads go on meanwhile.
+#[cfg(not(loom))]
 pub fn maintain() {
     heap::maintain();
     tenant::sweep();

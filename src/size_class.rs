@@ -1,8 +1,9 @@
 //! Size classes: which block size serves a request.
 //!
 //! Steps of 16 bytes up to 64, then four to a doubling up to 32 KiB; up to 128 bytes the two are the same steps.
-//! At most a fifth of a block above 64 bytes is unused. The class is arithmetic on the size, without table or branch,
-//! so that it folds to a constant where the size is known and costs no load where it is not.
+//! At most a fifth of a block above 64 bytes is unused. The class is one load from a table of 2 KiB, of which the sizes
+//! up to 1 KiB share a cache line, and folds to a constant where the size is known. Arithmetic on the size needs the
+//! position of its top bit, which is eight operations on AMD where the compiler may not assume `lzcnt`.
 //!
 //! **One function for both sides**: allocation and free derive the class from (size, align) here and nowhere else; an
 //! allocator whose two sides differed crashed (mimalloc#1400).
@@ -40,11 +41,24 @@ pub(crate) const fn class_of(size: usize, align: usize) -> Option<usize> {
     // One comparison says whether both the size and the alignment are small: `align << 4` has one bit, which leaves
     // the range at `2 * MAX_SMALL_ALIGN`.
     const _: () = assert!(MAX_SMALL_ALIGN << 4 == MAX_SMALL);
-    if (last | ((align << 4) - 1)) < MAX_SMALL { Some(class_of_last(last)) } else { None }
+    if (last | ((align << 4) - 1)) < MAX_SMALL { Some(TABLE[last / GRANULE] as usize) } else { None }
 }
 
+/// Sizes that differ by less than this from the next multiple have the same class.
+const GRANULE: usize = 16;
+
+/// The class by the granule that the last byte is in. A `const`, so that it folds wherever the size is known.
+const TABLE: [u8; MAX_SMALL / GRANULE] = {
+    let mut table = [0; MAX_SMALL / GRANULE];
+    let mut granule = 0;
+    while granule < table.len() {
+        table[granule] = class_of_last(granule * GRANULE) as u8;
+        granule += 1;
+    }
+    table
+};
+
 /// The class of the block whose last byte is at offset `last`.
-#[inline(always)]
 const fn class_of_last(last: usize) -> usize {
     let top = (last | (1 << LINEAR_SHIFT)).ilog2();
     (last >> (top - STEPS_SHIFT)) + ((top - LINEAR_SHIFT) << STEPS_SHIFT) as usize

@@ -48,6 +48,31 @@ pub(crate) fn abort_with(what: &str, address: usize, found: u64, expected: u64) 
     os::abort()
 }
 
+/// The item at `index`. Aborts where plain indexing would panic: a panic may not leave the allocator.
+#[inline(always)]
+pub(crate) fn at<T>(items: &[T], index: usize) -> &T {
+    match items.get(index) {
+        Some(item) => item,
+        None => out_of_bounds(index, items.len()),
+    }
+}
+
+/// The item at `index`, to be changed. Aborts where plain indexing would panic.
+#[inline(always)]
+pub(crate) fn at_mut<T>(items: &mut [T], index: usize) -> &mut T {
+    let length = items.len();
+    match items.get_mut(index) {
+        Some(item) => item,
+        None => out_of_bounds(index, length),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn out_of_bounds(index: usize, length: usize) -> ! {
+    abort_with("index out of bounds", 0, index as u64, length as u64)
+}
+
 /// A number as `0x…` in a buffer of its own, for lines that must not allocate.
 struct Hex {
     text: [u8; 18],

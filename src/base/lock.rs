@@ -18,9 +18,9 @@
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
+use core::sync::atomic::AtomicBool;
 
-use crate::base::sync::{AtomicU32, Ordering, spin_loop};
-use crate::os;
+use crate::base::sync::{AtomicU32, Ordering, const_fn, spin_loop};
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
@@ -55,6 +55,8 @@ pub(crate) enum Rank {
 pub(crate) struct Lock<T> {
     word: AtomicU32,
     rank: Rank,
+    /// Written by the thread that forks, while it holds the lock. `core`'s: no model forks.
+    is_held_for_fork: AtomicBool,
     value: UnsafeCell<T>,
 }
 
@@ -65,21 +67,14 @@ unsafe impl<T: Send> Sync for Lock<T> {}
 unsafe impl<T: Send> Send for Lock<T> {}
 
 impl<T> Lock<T> {
-    #[cfg(not(loom))]
-    pub(crate) const fn new(rank: Rank, value: T) -> Self {
-        Self {
-            word: AtomicU32::new(FREE),
-            rank,
-            value: UnsafeCell::new(value),
-        }
-    }
-
-    #[cfg(loom)]
-    pub(crate) fn new(rank: Rank, value: T) -> Self {
-        Self {
-            word: AtomicU32::new(FREE),
-            rank,
-            value: UnsafeCell::new(value),
+    const_fn! {
+        pub(crate) const fn new(rank: Rank, value: T) -> Self {
+            Self {
+                word: AtomicU32::new(FREE),
+                rank,
+                is_held_for_fork: AtomicBool::new(false),
+                value: UnsafeCell::new(value),
+            }
         }
     }
 
@@ -144,7 +139,7 @@ impl<T> Lock<T> {
         // 3. Sleep. Whoever comes out of here leaves the word at CONTENDED, for he cannot know who else sleeps.
         // Acquire: as in `lock`.
         while self.word.swap(CONTENDED, Ordering::Acquire) != FREE {
-            os::futex_wait(&self.word, CONTENDED);
+            sleep::wait(&self.word, CONTENDED);
         }
         Guard {
             lock: self,
@@ -163,13 +158,21 @@ impl<T> Lock<T> {
         {
             core::mem::forget(self.lock_slow(false));
         }
+        // Relaxed: read back by this same thread only.
+        self.is_held_for_fork.store(true, Ordering::Relaxed);
     }
 
     /// Frees a lock taken by [`hold_for_fork`](Self::hold_for_fork), in the parent or in the child.
+    ///
+    /// Nothing for a lock that was not held: one that came to be during the fork, and may be another thread's.
     pub(crate) fn release_after_fork(&self) {
+        // Relaxed: as in `hold_for_fork`.
+        if !self.is_held_for_fork.swap(false, Ordering::Relaxed) {
+            return;
+        }
         // Release: as in `Guard::drop`. Sleepers of the parent are woken; the child has none.
         if self.word.swap(FREE, Ordering::Release) == CONTENDED {
-            os::futex_wake_one(&self.word);
+            sleep::wake_one(&self.word);
         }
     }
 }
@@ -208,7 +211,7 @@ impl<T> Drop for Guard<'_, T> {
         }
         // Release: pairs with the Acquire of whoever takes the lock next; publishes the value.
         if self.lock.word.swap(FREE, Ordering::Release) == CONTENDED {
-            os::futex_wake_one(&self.lock.word);
+            sleep::wake_one(&self.lock.word);
         }
     }
 }
@@ -221,6 +224,24 @@ pub(crate) fn hold_all() {
 /// Ends [`hold_all`], in the parent or in the child.
 pub(crate) fn release_all() {
     fork::end();
+}
+
+/// Sleeping: the platform's.
+#[cfg(not(loom))]
+mod sleep {
+    pub(super) use crate::os::{futex_wait as wait, futex_wake_one as wake_one};
+}
+
+/// Sleeping, where loom runs the threads: another one's turn.
+#[cfg(loom)]
+mod sleep {
+    use super::AtomicU32;
+
+    pub(super) fn wait(_: &AtomicU32, _: u32) {
+        loom::thread::yield_now();
+    }
+
+    pub(super) fn wake_one(_: &AtomicU32) {}
 }
 
 /// Who forks. One thread at a time: the C library serialises its fork handlers.

@@ -1,16 +1,47 @@
 //! Atomics as the racing parts see them: `core`'s, or loom's where a model stands in for the machine.
 //!
-//! Only what a loom model drives takes its atomics from here (the lock, the depot, the parking of caches). Words that
-//! lie in mapped memory (owner words, rows) are `core`'s everywhere: loom's types cannot be laid over zeroed pages.
+//! Only what a loom model drives takes its atomics from here: the lock, the depot, the parking of caches, the standing
+//! of pools. Words that lie in mapped memory (owner words, rows) are `core`'s everywhere: loom's types cannot be laid
+//! over zeroed pages.
+//!
+//! loom's atomics can only be made while a model runs, so under loom there are no statics made of them: `lib.rs` leaves
+//! the process's own instance out, and [`const_fn!`] makes the constructors of all others ordinary functions.
 
 #[cfg(not(loom))]
-pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 #[cfg(not(loom))]
 pub(crate) use core::hint::spin_loop;
 
 #[cfg(loom)]
 pub(crate) use loom::hint::spin_loop;
+
+/// Stands between two sequentially consistent accesses of one thread whose order other threads rely on. Nothing: the
+/// one order of all such accesses is what the language promises.
+#[cfg(not(loom))]
+#[inline(always)]
+pub(crate) fn in_one_order() {}
+
+/// … but loom takes `SeqCst` for `AcqRel`, except in a fence.
+#[cfg(loom)]
+pub(crate) fn in_one_order() {
+    loom::sync::atomic::fence(Ordering::SeqCst);
+}
+
+/// Makes a function `const`, but not under loom.
+macro_rules! const_fn {
+    ($(#[$attribute:meta])* $visibility:vis const fn $($rest:tt)*) => {
+        $(#[$attribute])*
+        #[cfg(not(loom))]
+        $visibility const fn $($rest)*
+
+        $(#[$attribute])*
+        #[cfg(loom)]
+        $visibility fn $($rest)*
+    };
+}
+
+pub(crate) use const_fn;

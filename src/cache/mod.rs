@@ -32,6 +32,7 @@ use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::{Ordering, compiler_fence};
 
+use crate::base::sync::const_fn;
 use crate::pool::{FULL, Magazine, Pool, Shared, Slot, capacity, length};
 use crate::size_class::CLASSES;
 use crate::span::{Kind, OwnerWord, Tag};
@@ -176,22 +177,24 @@ impl Cache {
         true
     }
 
-    /// A cache for nobody yet.
-    const fn new() -> Self {
-        Self {
-            entries: [const {
-                Entry {
-                    top: Cell::new(NO_TOP),
-                    owner: Cell::new(OwnerWord::NEVER),
-                }
-            }; CLASSES],
-            spares: [const { Cell::new(None) }; CLASSES],
-            stocked: Cell::new(0),
-            tag: Cell::new(Tag::NOBODY),
-            pool: Cell::new(None),
-            thread: Cell::new(None),
-            visits: Cell::new(0),
-            parking: Parking::new(),
+    const_fn! {
+        /// A cache for nobody yet.
+        const fn new() -> Self {
+            Self {
+                entries: [const {
+                    Entry {
+                        top: Cell::new(NO_TOP),
+                        owner: Cell::new(OwnerWord::NEVER),
+                    }
+                }; CLASSES],
+                spares: [const { Cell::new(None) }; CLASSES],
+                stocked: Cell::new(0),
+                tag: Cell::new(Tag::NOBODY),
+                pool: Cell::new(None),
+                thread: Cell::new(None),
+                visits: Cell::new(0),
+                parking: Parking::new(),
+            }
         }
     }
 

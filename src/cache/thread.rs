@@ -8,9 +8,10 @@
 
 use core::cell::Cell;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::outbox::Outbox;
+use super::parking::Visit;
 use super::{Cache, Threads};
 use crate::base::checks::abort_with;
 use crate::base::lock::{Lock, Rank};
@@ -33,8 +34,8 @@ pub(crate) struct Thread {
     /// The cache in use. The thread-local pointer of the hot path mirrors it.
     current: Cell<&'static Cache>,
     visitor: Cache,
-    /// Tag of the tenant that the visitor serves, while it is current. Written by this thread, read by `retire`.
-    visiting: AtomicU64,
+    /// Which tenant the visitor serves, while it is current.
+    visiting: Visit,
     root: AtomicPtr<Cache>,
     /// Written by this thread; read by those who take parked caches, under the lock of [`Threads`].
     table: [AtomicPtr<Cache>; TABLE],
@@ -68,7 +69,7 @@ impl Thread {
                 home,
                 current: Cell::new(visitor),
                 visitor: Cache::new(),
-                visiting: AtomicU64::new(Tag::NOBODY.bits()),
+                visiting: Visit::none(),
                 root: AtomicPtr::new(core::ptr::null_mut()),
                 table: [const { AtomicPtr::new(core::ptr::null_mut()) }; TABLE],
                 outbox: Lock::new(Rank::Outbox, Outbox::new()),
@@ -154,8 +155,7 @@ impl Thread {
     #[inline]
     fn leave(&self, cache: &Cache) {
         if core::ptr::eq(cache, &self.visitor) {
-            // Release: what the visit did happens before `retire` finds it gone.
-            self.visiting.store(Tag::NOBODY.bits(), Ordering::Release);
+            self.visiting.end();
         } else {
             cache.parking.park();
         }
@@ -163,8 +163,7 @@ impl Thread {
 
     /// Serves the tenant from the pool's shared path.
     fn visit(&'static self, pool: &'static Pool, tag: Tag) {
-        // SeqCst: ordered before the look at whether the tenant has retired, as in `Parking::activate`.
-        self.visiting.swap(tag.bits(), Ordering::SeqCst);
+        self.visiting.show(tag);
         self.visitor.pool.set(Some(pool));
         self.visitor.tag.set(tag);
         self.visitor.visits.set(0);
@@ -199,8 +198,8 @@ impl Thread {
         };
         cache.bind(pool, tag, true);
         self.current.set(cache);
-        // Release: as in `leave`. The active cache shows the tenant now.
-        self.visiting.store(Tag::NOBODY.bits(), Ordering::Release);
+        // The active cache shows the tenant now.
+        self.visiting.end();
     }
 
     /// Where the cache of a tenant is.
@@ -289,9 +288,8 @@ impl Thread {
         let places = core::iter::once(&self.root).chain(&self.table);
         let mut is_used = false;
         match only {
-            // SeqCst: ordered after `retire` marked the tenant, as in `visit`.
             Some(tag) => {
-                is_used |= self.visiting.load(Ordering::SeqCst) == tag.bits();
+                is_used |= self.visiting.is(tag);
                 is_used |= !self.flush_place(self.place_of(tag), only);
             }
             None => places.for_each(|place| {

@@ -10,6 +10,7 @@ use core::sync::atomic::Ordering;
 
 use super::{Cache, Thread};
 use crate::base::lock::{Lock, Rank};
+use crate::base::sync::const_fn;
 use crate::os::Os;
 use crate::pool::Shared;
 use crate::span::Tag;
@@ -28,12 +29,14 @@ struct List {
 }
 
 impl Threads {
-    pub(crate) const fn new(os: &'static dyn Os) -> Self {
-        Self {
-            shared: Shared::new(os),
-            list: Lock::new(Rank::Threads, List { first: None }),
-            threads: Recycler::new(),
-            caches: Recycler::new(),
+    const_fn! {
+        pub(crate) const fn new(os: &'static dyn Os) -> Self {
+            Self {
+                shared: Shared::new(os),
+                list: Lock::new(Rank::Threads, List { first: None }),
+                threads: Recycler::new(),
+                caches: Recycler::new(),
+            }
         }
     }
 

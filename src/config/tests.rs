@@ -213,6 +213,7 @@ fn the_variable_is_named_and_need_not_be_text() {
     );
 }
 
+#[cfg(not(loom))]
 #[test]
 fn values_out_of_range_are_refused_wherever_they_come_from() {
     assert_eq!(Config::parse("capacity:16777215"), Err(Error::InvalidCapacity));

@@ -34,9 +34,13 @@ use super::{MapKind, Native, Os};
 use faults::KINDS;
 
 mod faults;
+#[cfg(all(test, unix, not(miri)))]
+mod last_words;
 mod world;
 
 pub(crate) use faults::{Effect, Kind, Rule, When};
+#[cfg(all(test, unix, not(miri)))]
+pub(crate) use last_words::last_words;
 pub(crate) use world::World;
 
 /// The operating system of one test.

@@ -10,12 +10,16 @@
 use core::ptr::NonNull;
 
 use super::Shared;
-use super::depot::Depot;
-use super::magazine::Magazine;
+use super::depot::{self, Depot};
+use super::magazine::{Magazine, capacity};
 use super::reserve::Reserve;
 use crate::base::lock::{Lock, Rank};
+use crate::size_class::block_size;
 use crate::slab::{Emptied, SlabSet};
 use crate::span::Span;
+
+/// Bytes of blocks that wait in magazines of a bin, in depot and reserve together; at least two magazines.
+const MAX_WAITING: usize = 128 << 10;
 
 /// One size class of one pool. Two cache lines: the lock and the slabs, the depot.
 #[repr(align(64))]
@@ -44,8 +48,14 @@ struct Line<T>(T);
 
 impl Bin {
     pub(super) fn new(class: usize) -> Self {
-        let content = Content { slabs: SlabSet::new(class), reserve: Reserve::new(class) };
-        Self { content: Lock::new(Rank::Bin, content), depot: Line(Depot::new()) }
+        // It is not 0, but the compiler does not see it, and a division by 0 would be a panic.
+        let magazine_bytes = (capacity(class) * block_size(class)).max(1);
+        let most = (MAX_WAITING / magazine_bytes).max(2);
+        let content = Content {
+            slabs: SlabSet::new(class),
+            reserve: Reserve::new(class, most.saturating_sub(depot::SLOTS)),
+        };
+        Self { content: Lock::new(Rank::Bin, content), depot: Line(Depot::new(most)) }
     }
 
     pub(super) fn depot(&self) -> &Depot {

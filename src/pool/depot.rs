@@ -16,25 +16,21 @@ use core::ptr::NonNull;
 use super::magazine::{Magazine, Slot, length};
 use crate::base::sync::{AtomicPtr, Ordering};
 
-/// Magazines that a depot holds.
+/// Magazines that a depot holds at most.
 pub(crate) const SLOTS: usize = if cfg!(loom) { 2 } else { 8 };
 
 /// The slots: tops of magazines, or null.
 pub(crate) struct Depot {
     slots: [AtomicPtr<Slot>; SLOTS],
+    /// How many of the slots are used.
+    room: usize,
 }
 
 impl Depot {
-    #[cfg(not(loom))]
-    pub(crate) const fn new() -> Self {
+    /// A depot with room for `room` magazines, at most [`SLOTS`].
+    pub(crate) fn new(room: usize) -> Self {
         Self {
-            slots: [const { AtomicPtr::new(core::ptr::null_mut()) }; SLOTS],
-        }
-    }
-
-    #[cfg(loom)]
-    pub(crate) fn new() -> Self {
-        Self {
+            room: room.min(SLOTS),
             slots: core::array::from_fn(|_| AtomicPtr::new(core::ptr::null_mut())),
         }
     }
@@ -42,7 +38,7 @@ impl Depot {
     /// Puts a magazine in; gives it back if there is no room.
     pub(crate) fn push(&self, magazine: Magazine) -> Result<(), Magazine> {
         let top = magazine.into_top();
-        for slot in &self.slots {
+        for slot in self.slots() {
             // Relaxed: only a hint that saves the exchange.
             if slot.load(Ordering::Relaxed).is_null()
                 // Release: pairs with the Acquire in `pop`; publishes the magazine's slots and its blocks' contents.
@@ -60,7 +56,7 @@ impl Depot {
 
     /// Takes a magazine out.
     pub(crate) fn pop(&self) -> Option<Magazine> {
-        for slot in &self.slots {
+        for slot in self.slots() {
             // Relaxed: as in `push`.
             if slot.load(Ordering::Relaxed).is_null() {
                 continue;
@@ -74,11 +70,14 @@ impl Depot {
         None
     }
 
+    fn slots(&self) -> impl Iterator<Item = &AtomicPtr<Slot>> {
+        self.slots.iter().take(self.room)
+    }
+
     /// Number of blocks in it, a moment ago.
     pub(crate) fn blocks(&self) -> usize {
         // Relaxed: a statistic; the length is part of the word itself.
-        self.slots
-            .iter()
+        self.slots()
             .filter_map(|slot| NonNull::new(slot.load(Ordering::Relaxed)))
             .map(length)
             .sum()

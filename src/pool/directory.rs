@@ -3,6 +3,7 @@
 //! Above: frees of other tenants' blocks, and the registry, which creates. Below: metadata. Reading takes no lock.
 
 use super::{Pool, Shared};
+use crate::base::sync::const_fn;
 use crate::span::Tag;
 use crate::span::metadata::Slot;
 
@@ -17,10 +18,12 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    pub(super) const fn new() -> Self {
-        Self {
-            root: Pool::new(Tag::ROOT),
-            leaves: [const { Slot::new() }; FAN],
+    const_fn! {
+        pub(super) const fn new() -> Self {
+            Self {
+                root: Pool::new(Tag::ROOT),
+                leaves: [const { Slot::new() }; FAN],
+            }
         }
     }
 }

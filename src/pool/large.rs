@@ -15,7 +15,7 @@ use crate::base::checks::abort_with;
 use crate::base::units::{PAGE, pages_for};
 use crate::config::Fit;
 use crate::ledger::Purpose;
-use crate::span::{Kind, OwnerWord, Span, Tag};
+use crate::span::{Kind, MAX_ALIGNED_SPAN_PAGES, MAX_SPAN_PAGES, OwnerWord, Span, Tag};
 
 /// Where a block above the size classes lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,16 +26,15 @@ pub(crate) enum Place {
     Large,
 }
 
-/// The most bytes, and the largest alignment, of a block that is a run of pages.
-const MAX_SPAN: usize = crate::span::MAX_SPAN_PAGES * PAGE;
+/// The most bytes of a block that is a run of pages.
+const MAX_SPAN: usize = MAX_SPAN_PAGES * PAGE;
+/// The most bytes, and the largest alignment, of one that is aligned to more than a page.
+const MAX_ALIGNED_SPAN: usize = MAX_ALIGNED_SPAN_PAGES * PAGE;
 
 /// Where a block of `size` bytes aligned to `align` lies, if it has no size class.
 pub(crate) fn place_of(size: usize, align: usize) -> Place {
-    if size <= MAX_SPAN && align <= MAX_SPAN {
-        Place::Span
-    } else {
-        Place::Large
-    }
+    let largest = if align <= PAGE { MAX_SPAN } else { MAX_ALIGNED_SPAN };
+    if size <= largest && align <= MAX_ALIGNED_SPAN { Place::Span } else { Place::Large }
 }
 
 /// What a caller asks for above the size classes. `size` may be zero, which is served as one byte.

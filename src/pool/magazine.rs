@@ -43,13 +43,10 @@ const MAX_BYTES: usize = 16 << 10;
 
 /// Blocks of `class` that a magazine holds.
 pub(crate) const fn capacity(class: usize) -> usize {
-    let fitting = MAX_BYTES / block_size(class);
-    if fitting < 2 {
-        2
-    } else if fitting > SLOTS - 2 {
-        SLOTS - 2
-    } else {
-        fitting
+    match MAX_BYTES.checked_div(block_size(class)) {
+        None | Some(..2) => 2,
+        Some(fitting) if fitting > SLOTS - 2 => SLOTS - 2,
+        Some(fitting) => fitting,
     }
 }
 

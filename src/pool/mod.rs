@@ -24,14 +24,17 @@ mod large;
 mod magazine;
 mod nursery;
 mod reserve;
+mod standing;
 
 pub(crate) use large::{LargeRequest, owner_of_large};
 pub(crate) use magazine::{FULL, Magazine, Slot, Slots, capacity, length};
 
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
+use crate::base::checks::at;
 use crate::base::lock::{Lock, Rank};
+use crate::base::sync::const_fn;
 use crate::ledger::{Account, Ledger, Purpose, Refusal};
 use crate::os::Os;
 use crate::size_class::{CLASSES, block_size};
@@ -41,6 +44,7 @@ use crate::span::{Kind, Span, Spans, Tag};
 use bin::{Bin, Filled};
 use directory::Directory;
 use nursery::Nursery;
+pub(crate) use standing::Standing;
 
 /// What all pools of one allocator draw on.
 pub(crate) struct Shared {
@@ -52,13 +56,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) const fn new(os: &'static dyn Os) -> Self {
-        Self {
-            metadata: Metadata::new(os),
-            spans: Spans::new(os),
-            ledger: Ledger::new(),
-            magazines: Recycler::new(),
-            pools: Directory::new(),
+    const_fn! {
+        pub(crate) const fn new(os: &'static dyn Os) -> Self {
+            Self {
+                metadata: Metadata::new(os),
+                spans: Spans::new(os),
+                ledger: Ledger::new(),
+                magazines: Recycler::new(),
+                pools: Directory::new(),
+            }
         }
     }
 }
@@ -81,10 +87,7 @@ impl Shared {
 /// A tenant's pool.
 #[repr(align(64))]
 pub(crate) struct Pool {
-    /// The tenant's [`Tag`]; nobody's between tenants. Written by the registry.
-    tag: AtomicU64,
-    /// Whether the tenant has retired and only drains. Written by the registry, read when a tenant is entered.
-    is_retired: AtomicBool,
+    standing: Standing,
     pub(crate) account: Account,
     nursery: Lock<Nursery>,
     /// Pages that other tenants had written and that were zeroed for this one.
@@ -115,52 +118,46 @@ pub(crate) struct BinHoldings {
 }
 
 impl Pool {
-    pub(crate) const fn new(tag: Tag) -> Self {
-        Self {
-            tag: AtomicU64::new(tag.bits()),
-            is_retired: AtomicBool::new(false),
-            account: Account::new(100),
-            nursery: Lock::new(Rank::Nursery, Nursery::new()),
-            scrubbed: AtomicU64::new(0),
-            large_bytes: AtomicU64::new(0),
-            bins: [const { Once::new() }; CLASSES],
+    const_fn! {
+        pub(crate) const fn new(tag: Tag) -> Self {
+            Self {
+                standing: Standing::new(tag),
+                account: Account::new(100),
+                nursery: Lock::new(Rank::Nursery, Nursery::new()),
+                scrubbed: AtomicU64::new(0),
+                large_bytes: AtomicU64::new(0),
+                bins: [const { Once::new() }; CLASSES],
+            }
         }
     }
 
     /// Whose the pool is.
     #[inline]
     pub(crate) fn tag(&self) -> Tag {
-        // Relaxed: compared with tags that the caller has from a block or a handle; equal tags mean the same tenant.
-        Tag::from_bits(self.tag.load(Ordering::Relaxed))
+        self.standing.tag()
     }
 
     /// Gives the pool to another tenant, or to nobody. Nothing may be charged.
     pub(crate) fn set_tag(&self, tag: Tag) {
-        // SeqCst: seen by `is_live` in one order with `retire`.
-        self.tag.store(tag.bits(), Ordering::SeqCst);
         // Relaxed: a statistic.
         self.scrubbed.store(0, Ordering::Relaxed);
-        self.is_retired.store(false, Ordering::SeqCst);
+        self.standing.set_tag(tag);
     }
 
     /// Whether `tag` is the pool's tenant and may allocate.
     #[inline]
     pub(crate) fn is_live(&self, tag: Tag) -> bool {
-        // SeqCst: ordered after the caller showed that it uses the tenant (`Parking::activate`, `Thread::visit`);
-        // `retire` marks first and looks for users after, so one of the two sees the other.
-        !self.is_retired.load(Ordering::SeqCst) && self.tag.load(Ordering::SeqCst) == tag.bits()
+        self.standing.is_live(tag)
     }
 
     /// Marks the tenant as retired. `false`: it is already.
     pub(crate) fn retire(&self) -> bool {
-        // SeqCst: as in `is_live`.
-        !self.is_retired.swap(true, Ordering::SeqCst)
+        self.standing.retire()
     }
 
     /// Whether the tenant has retired.
     pub(crate) fn is_retired(&self) -> bool {
-        // SeqCst: as in `is_live`.
-        self.is_retired.load(Ordering::SeqCst)
+        self.standing.is_retired()
     }
 
     /// Exchanges an empty magazine for one with blocks of `class`, up to `want` if they come from slabs. Returns it, and
@@ -177,26 +174,24 @@ impl Pool {
         if let Some(full) = bin.depot().pop() {
             return (full, Some(empty));
         }
-        // 2. The reserve, or the fullest slab that has blocks.
-        match bin.fill(empty, want) {
-            Filled::Exchanged { full, empty } => (full, Some(empty)),
-            // 3. A fresh slab.
-            Filled::InPlace(empty) if empty.is_empty() => {
-                if !self.add_slab(shared, bin, class, Purpose::Ambient) {
-                    return (empty, None);
-                }
-                match bin.fill(empty, want) {
-                    Filled::Exchanged { full, empty } => (full, Some(empty)),
-                    Filled::InPlace(filled) => (filled, None),
-                }
+        let mut empty = empty;
+        loop {
+            // 2. The reserve, or the fullest slab that has blocks.
+            empty = match bin.fill(empty, want) {
+                Filled::Exchanged { full, empty } => return (full, Some(empty)),
+                Filled::InPlace(filled) if !filled.is_empty() => return (filled, None),
+                Filled::InPlace(empty) => empty,
+            };
+            // 3. A fresh slab. Others may be quicker to take its blocks; then it is done again.
+            if !self.add_slab(shared, bin, class, Purpose::Ambient) {
+                return (empty, None);
             }
-            Filled::InPlace(filled) => (filled, None),
         }
     }
 
     /// Takes a magazine of blocks of `class`: whole, or it sorts the blocks home and returns the magazine empty.
     pub(crate) fn accept(&self, shared: &Shared, class: usize, magazine: Magazine) -> Option<Magazine> {
-        let Some(bin) = self.bins[class].get() else {
+        let Some(bin) = at(&self.bins, class).get() else {
             crate::base::checks::abort_with("blocks of a bin that is not there", 0, class as u64, 0)
         };
         let magazine = if magazine.is_full() { bin.depot().push(magazine).err()? } else { magazine };
@@ -206,22 +201,24 @@ impl Pool {
     /// A block of `class` for a thread without a cache: from the nursery while the pool is small, else from a slab.
     pub(crate) fn allocate(&self, shared: &Shared, class: usize, purpose: Purpose) -> Option<NonNull<u8>> {
         let size = block_size(class);
-        if self.bins[class].get().is_none()
+        if at(&self.bins, class).get().is_none()
             && let Some(block) = self.allocate_nursery(shared, size, purpose)
         {
             return Some(block);
         }
         let bin = self.bin(shared, class)?;
-        if let Some(block) = bin.take_one() {
-            return Some(block);
+        loop {
+            if let Some(block) = bin.take_one() {
+                return Some(block);
+            }
+            // What is sorted home or added now, others may be quicker to take; then it is done again.
+            if let Some(mut magazine) = bin.take_magazine() {
+                bin.sort_home(&mut magazine, |span| self.release(shared, span));
+                magazine.recycle(&shared.magazines);
+            } else if !self.add_slab(shared, bin, class, purpose) {
+                return None;
+            }
         }
-        if let Some(mut magazine) = bin.take_magazine() {
-            bin.sort_home(&mut magazine, |span| self.release(shared, span));
-            magazine.recycle(&shared.magazines);
-        } else if !self.add_slab(shared, bin, class, purpose) {
-            return None;
-        }
-        bin.take_one()
     }
 
     /// Gives all the blocks of `class` that `next` yields back to their slabs.
@@ -235,7 +232,7 @@ impl Pool {
         class: usize,
         next: impl FnMut() -> Option<NonNull<u8>>,
     ) {
-        let Some(bin) = self.bins[class].get() else {
+        let Some(bin) = at(&self.bins, class).get() else {
             crate::base::checks::abort_with("blocks of a bin that is not there", 0, class as u64, 0)
         };
         // SAFETY: the caller's promise is **Own**.
@@ -280,7 +277,7 @@ impl Pool {
 
     /// What the pool holds of one class now.
     pub(crate) fn bin_holdings(&self, class: usize) -> BinHoldings {
-        self.bins[class].get().map_or(BinHoldings::default(), |bin| {
+        at(&self.bins, class).get().map_or(BinHoldings::default(), |bin| {
             let content = bin.content.lock();
             BinHoldings {
                 slabs: content.slabs.slabs(),
@@ -322,7 +319,7 @@ impl Pool {
     }
 
     fn bin(&self, shared: &Shared, class: usize) -> Option<&'static Bin> {
-        self.bins[class].get_or_create(&shared.metadata, || Bin::new(class))
+        at(&self.bins, class).get_or_create(&shared.metadata, || Bin::new(class))
     }
 
     /// Adds a slab to a bin. `false`: a limit or the operating system says no.

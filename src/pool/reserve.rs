@@ -2,14 +2,10 @@
 //!
 //! Above: `bin.rs`. Below: magazines. A program that frees some thousand blocks of a class and then allocates as many
 //! finds them here, at an exchange of one magazine for every 62 blocks, instead of in their slabs. More than
-//! [`MAX_BYTES`] would cost locality: blocks come back in the order they were freed in
+//! `bin::MAX_WAITING` would cost locality: blocks come back in the order they were freed in
 //! (`docs/decisions/0001-hot-path-and-depot.md`, Q2).
 
-use super::magazine::{Chain, Magazine, capacity};
-use crate::size_class::block_size;
-
-/// Bytes of blocks in reserve at most; at least one magazine.
-const MAX_BYTES: usize = 64 << 10;
+use super::magazine::{Chain, Magazine};
 
 /// The magazines.
 pub(super) struct Reserve {
@@ -19,9 +15,8 @@ pub(super) struct Reserve {
 }
 
 impl Reserve {
-    pub(super) const fn new(class: usize) -> Self {
-        let magazine = capacity(class) * block_size(class);
-        let most = if magazine < MAX_BYTES { MAX_BYTES / magazine } else { 1 };
+    /// A reserve for up to `most` magazines of `class`.
+    pub(super) fn new(class: usize, most: usize) -> Self {
         Self { chain: Chain::new(class), count: 0, most: most as u16 }
     }
 

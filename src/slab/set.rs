@@ -14,7 +14,7 @@ use core::ptr::NonNull;
 use super::emptied::Emptied;
 use super::list::RowList;
 use super::shape;
-use crate::base::checks::abort_with;
+use crate::base::checks::{abort_with, at_mut};
 use crate::base::units::PAGE;
 use crate::size_class::block_size;
 use crate::span::{Row, Span};
@@ -198,7 +198,7 @@ impl SlabSet {
         unsafe {
             let list = row.as_ref().list;
             if list != FULL {
-                self.lists[list as usize].remove(row);
+                at_mut(&mut self.lists, list as usize).remove(row);
             }
             let span = Span::from_row(row);
             self.slabs -= 1;
@@ -223,11 +223,11 @@ impl SlabSet {
         // SAFETY: the row is this set's, and in the list it names, if in any.
         unsafe {
             if list != FULL {
-                self.lists[list as usize].remove(row);
+                at_mut(&mut self.lists, list as usize).remove(row);
             }
             row.as_mut().list = fitting;
             if fitting != FULL {
-                self.lists[fitting as usize].push(row);
+                at_mut(&mut self.lists, fitting as usize).push(row);
             }
         }
     }

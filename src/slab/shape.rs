@@ -1,5 +1,6 @@
 //! How long a slab is and which block is where: arithmetic, no state.
 
+use crate::base::checks::at;
 use crate::base::units::{PAGE, pages_for};
 use crate::size_class::{CLASSES, block_size};
 
@@ -14,7 +15,8 @@ const MIN_BLOCKS: usize = 8;
 
 /// Pages of the next slab of a bin of `class` that has `slabs` slabs.
 pub(crate) fn slab_pages(class: usize, slabs: u32) -> usize {
-    let size = block_size(class);
+    // It is not 0, but the compiler does not see it, and a division by 0 would be a panic.
+    let size = block_size(class).max(1);
     let (_, aim) = STEPS
         .into_iter()
         .find(|(up_to, _)| slabs < *up_to)
@@ -35,7 +37,8 @@ pub(crate) fn slab_pages(class: usize, slabs: u32) -> usize {
 
 /// Blocks in a slab of `pages` pages.
 pub(super) fn capacity(class: usize, pages: usize) -> usize {
-    (pages * PAGE / block_size(class)).min(MAX_BLOCKS)
+    let blocks = (pages * PAGE).checked_div(block_size(class)).unwrap_or(0);
+    blocks.min(MAX_BLOCKS)
 }
 
 /// Fixed-point reciprocals, rounded up: `offset * RECIPROCALS[class] >> SHIFT` is `offset / block_size(class)` for
@@ -54,7 +57,7 @@ static RECIPROCALS: [u64; CLASSES] = {
 /// The number of the block that starts `offset` bytes into a slab; `None` if none starts there.
 #[inline]
 pub(super) fn block_at(class: usize, offset: usize) -> Option<usize> {
-    let block = (offset as u64 * RECIPROCALS[class] >> SHIFT) as usize;
+    let block = (offset as u64 * at(&RECIPROCALS, class) >> SHIFT) as usize;
     (block * block_size(class) == offset).then_some(block)
 }
 

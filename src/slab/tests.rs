@@ -1,1 +1,206 @@
+//! Slabs and nursery pages against sets of numbers, over a simulated operating system.
+#![cfg(not(loom))]
 
+use core::ptr::NonNull;
+use std::collections::{BTreeMap, BTreeSet};
+use std::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::{Emptied, LINE, LineSet, MAX_LINES, SlabSet, shape, slab_pages};
+use crate::base::units::PAGE;
+use crate::config::Fit;
+use crate::os::simulated::World;
+use crate::size_class::{CLASSES, block_size};
+use crate::span::metadata::Metadata;
+use crate::span::{Kind, Span, Spans, Tag};
+
+/// Where spans come from.
+struct Memory {
+    spans: Spans,
+    metadata: Metadata,
+}
+
+fn memory() -> World<Memory> {
+    // SAFETY: the tests drop their sets with the world.
+    unsafe {
+        World::new(|os| Memory {
+            spans: Spans::new(os),
+            metadata: Metadata::new(os),
+        })
+    }
+}
+
+fn span(world: &World<Memory>, pages: usize, kind: Kind) -> Span {
+    let memory = world.root();
+    let mut span = memory.spans.take(pages, 1, Fit::Best, &memory.metadata).unwrap();
+    span.claim(Tag::ROOT, kind, false);
+    span
+}
+
+fn give_span(world: &World<Memory>, mut span: Span) {
+    span.disown(Tag::ROOT);
+    world.root().spans.give(span);
+}
+
+/// Gives blocks back; returns how many slabs that emptied and let go.
+fn give(world: &World<Memory>, set: &mut SlabSet, blocks: &mut Vec<NonNull<u8>>) -> usize {
+    let (mut emptied, mut slabs) = (Emptied::new(), 0);
+    let mut is_done = false;
+    while !is_done {
+        // SAFETY: the blocks were taken from this set, and leave the test with this.
+        is_done = unsafe { set.give(|| blocks.pop(), &mut emptied) };
+        for span in emptied.drain() {
+            slabs += 1;
+            give_span(world, span);
+        }
+    }
+    slabs
+}
+
+#[test]
+fn a_slab_gives_every_block_once_in_ascending_order() {
+    for class in [0, 3, 12, 25, CLASSES - 1] {
+        let world = memory();
+        let pages = slab_pages(class, 0);
+        let mut set = SlabSet::new(class);
+        let slab = span(&world, pages, Kind::slab(class));
+        let base = slab.base().as_ptr().addr();
+        set.insert(slab);
+        let mut blocks = Vec::new();
+        let count = set.take(usize::MAX, |block| blocks.push(block));
+        assert_eq!(count, shape::capacity(class, pages));
+        let expected = (0..count).map(|n| base + n * block_size(class));
+        assert!(expected.eq(blocks.iter().map(|block| block.as_ptr().addr())));
+        assert_eq!(set.take(1, |_| {}), 0, "nothing is left");
+        assert_eq!((set.out(), set.slabs(), set.pages()), (count as u64, 1, pages as u32));
+        assert_eq!(give(&world, &mut set, &mut blocks), 0, "one empty slab is kept");
+        set.assert_invariants();
+        give_span(&world, set.take_empty().unwrap());
+        assert_eq!((set.out(), set.slabs(), set.pages()), (0, 0, 0));
+    }
+}
+
+#[test]
+fn blocks_come_from_the_fullest_slab() {
+    let (world, class) = (memory(), 11);
+    let mut set = SlabSet::new(class);
+    let capacity = shape::capacity(class, 4);
+    let mut blocks = Vec::new();
+    for _ in 0..3 {
+        set.insert(span(&world, 4, Kind::slab(class)));
+    }
+    set.take(3 * capacity, |block| blocks.push(block));
+    // The first slab has one block free, the second most of them, the third all.
+    let first = blocks[0];
+    let mut back = Vec::from([first]);
+    back.extend(&blocks[capacity..2 * capacity - 1]);
+    back.extend(&blocks[2 * capacity..]);
+    give(&world, &mut set, &mut back);
+    let mut next = None;
+    set.take(1, |block| next = Some(block));
+    assert_eq!(next, Some(first));
+    set.take(1, |block| next = Some(block));
+    assert_eq!(next, Some(blocks[capacity]), "and not from the empty one");
+}
+
+#[cfg(all(unix, not(miri)))]
+#[test]
+fn a_block_that_comes_back_twice_or_askew_ends_the_process() {
+    let (world, class) = (memory(), 5);
+    let mut set = SlabSet::new(class);
+    set.insert(span(&world, 1, Kind::slab(class)));
+    let mut taken = Vec::new();
+    set.take(2, |block| taken.push(block));
+    let mut says = |blocks: &[NonNull<u8>]| {
+        let mut blocks = blocks.to_vec();
+        crate::os::simulated::last_words(|| drop(give(&world, &mut set, &mut blocks)))
+    };
+    assert!(says(&[taken[0], taken[0]]).contains("block freed twice"));
+    // SAFETY: inside the slab.
+    let askew = unsafe { taken[0].add(16) };
+    assert!(says(&[askew]).contains("not the start of a block"));
+    // SAFETY: inside the slab's page.
+    let behind = unsafe { taken[0].add(shape::capacity(class, 1) * block_size(class)) };
+    assert!(says(&[behind]).contains("not the start of a block"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_slab_set_is_a_set_of_blocks(class in 0..CLASSES, steps in proptest::collection::vec(any::<u16>(), 1..200)) {
+        let world = memory();
+        let mut set = SlabSet::new(class);
+        // Blocks that are out, and pages of all slabs by number of slabs.
+        let mut out = BTreeSet::new();
+        for step in steps {
+            let count = usize::from(step >> 2) % 80 + 1;
+            match step % 4 {
+                0 if set.slabs() < 6 => set.insert(span(&world, slab_pages(class, set.slabs()), Kind::slab(class))),
+                0 | 1 => {
+                    set.take(count, |block| assert!(out.insert(block.as_ptr().addr()), "a block is out twice"));
+                }
+                _ => {
+                    let at = usize::from(step) % out.len().max(1);
+                    let back: Vec<usize> = out.iter().copied().skip(at).step_by(1 + count % 3).take(count).collect();
+                    let mut blocks: Vec<_> = back
+                        .iter()
+                        .map(|block| NonNull::new(core::ptr::with_exposed_provenance_mut(*block)).unwrap())
+                        .collect();
+                    back.iter().for_each(|block| { out.remove(block); });
+                    give(&world, &mut set, &mut blocks);
+                }
+            }
+            set.assert_invariants();
+            prop_assert_eq!(set.out(), out.len() as u64);
+        }
+        let mut rest: Vec<_> = out
+            .iter()
+            .map(|block| NonNull::new(core::ptr::with_exposed_provenance_mut(*block)).unwrap())
+            .collect();
+        give(&world, &mut set, &mut rest);
+        while let Some(span) = set.take_empty() {
+            give_span(&world, span);
+        }
+        prop_assert_eq!((set.out(), set.slabs(), set.pages()), (0, 0, 0));
+        world.root().spans.assert_idle();
+    }
+
+    #[test]
+    fn a_line_set_is_a_map_of_blocks(steps in proptest::collection::vec(any::<u16>(), 1..300)) {
+        let world = memory();
+        let mut set = LineSet::new();
+        let mut out: BTreeMap<usize, usize> = BTreeMap::new();
+        for step in steps {
+            if step % 3 > 0 {
+                let lines = usize::from(step >> 2) % if step & 2 == 0 { 8 } else { MAX_LINES } + 1;
+                let align = 1 << lines.trailing_zeros();
+                let fit = [Fit::Best, Fit::Worst, Fit::First][usize::from(step >> 14) % 3];
+                let block = set.take(lines, align, fit).or_else(|| {
+                    set.insert(span(&world, 1, Kind::NURSERY));
+                    set.take(lines, align, fit)
+                });
+                let start = block.unwrap().as_ptr().addr();
+                prop_assert_eq!(start % (align * LINE), 0);
+                prop_assert_eq!(start / PAGE, (start + lines * LINE - 1) / PAGE, "a block lies in one page");
+                if let Some((before, length)) = out.range(..start + lines * LINE).next_back() {
+                    prop_assert!(before + length * LINE <= start, "two blocks overlap");
+                }
+                out.insert(start, lines);
+            } else if let Some((&start, &lines)) = out.iter().nth(usize::from(step) % out.len().max(1)) {
+                out.remove(&start);
+                let block = NonNull::new(core::ptr::with_exposed_provenance_mut(start)).unwrap();
+                // SAFETY: the block was taken from this set, and leaves the test with this.
+                let emptied = unsafe { set.give(block, lines) };
+                let is_last = !out.keys().any(|other| other / PAGE == start / PAGE);
+                prop_assert_eq!(emptied.is_some(), is_last, "a page goes with its last block");
+                emptied.into_iter().for_each(|page| give_span(&world, page));
+            }
+            set.assert_invariants();
+            prop_assert_eq!(set.used() as usize, out.values().sum::<usize>());
+            let pages: BTreeSet<usize> = out.keys().map(|start| start / PAGE).collect();
+            prop_assert_eq!(set.pages() as usize, pages.len());
+        }
+    }
+}

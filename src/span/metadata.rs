@@ -16,6 +16,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use crate::base::lock::{Lock, Rank};
+use crate::base::sync::const_fn;
 use crate::os::{MapKind, Os};
 
 /// What one mapping of metadata holds. Touched page by page, so a small process pays for what it uses.
@@ -36,11 +37,13 @@ struct Bump {
 }
 
 impl Metadata {
-    pub(crate) const fn new(os: &'static dyn Os) -> Self {
-        Self {
-            os,
-            bump: Lock::new(Rank::Metadata, Bump { next: 0, end: 0 }),
-            used: AtomicUsize::new(0),
+    const_fn! {
+        pub(crate) const fn new(os: &'static dyn Os) -> Self {
+            Self {
+                os,
+                bump: Lock::new(Rank::Metadata, Bump { next: 0, end: 0 }),
+                used: AtomicUsize::new(0),
+            }
         }
     }
 
@@ -204,10 +207,12 @@ unsafe impl Send for FreeList {}
 impl<T> Recycler<T> {
     const FITS: () = assert!(size_of::<T>() >= size_of::<usize>() && align_of::<T>() >= align_of::<usize>());
 
-    pub(crate) const fn new() -> Self {
-        Self {
-            free: Lock::new(Rank::Recycler, FreeList(None)),
-            kind: PhantomData,
+    const_fn! {
+        pub(crate) const fn new() -> Self {
+            Self {
+                free: Lock::new(Rank::Recycler, FreeList(None)),
+                kind: PhantomData,
+            }
         }
     }
 

@@ -29,7 +29,7 @@ mod spans;
 
 pub(crate) use owner::{Kind, OwnerWord, Tag};
 pub(crate) use segment::{Row, Span};
-pub(crate) use spans::{MAX_SPAN_PAGES, Spans};
+pub(crate) use spans::{MAX_ALIGNED_SPAN_PAGES, MAX_SPAN_PAGES, Spans};
 
 #[cfg(test)]
 mod tests;

@@ -161,9 +161,9 @@ fn dirty_pages(record: &Record, pages: core::ops::Range<usize>) -> usize {
     }
 }
 
-/// The part of a run of pages that is whole pages of the operating system.
+/// The part of a run of pages that is whole pages of the operating system: a power of two of ours.
 fn inward(start: usize, count: usize, os_pages: usize) -> (usize, usize) {
-    let first = start.next_multiple_of(os_pages);
-    let end = (start + count) / os_pages * os_pages;
+    let first = (start + os_pages - 1) & !(os_pages - 1);
+    let end = (start + count) & !(os_pages - 1);
     (first, end.saturating_sub(first))
 }

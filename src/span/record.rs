@@ -11,6 +11,7 @@
 use super::metadata::{Table, Zeroed};
 use super::owner::Tag;
 use super::segment::{HEADER_PAGES, USABLE_PAGES};
+use crate::base::checks::{at, at_mut};
 use crate::base::runs;
 use crate::base::units::SEGMENT_PAGES;
 use crate::config::Fit;
@@ -264,7 +265,7 @@ impl Records {
 
     /// The segments of a bucket.
     fn bucket(&self, bucket: usize) -> impl Iterator<Item = RecordId> + '_ {
-        core::iter::successors(RecordId::from_bits(self.heads[bucket]), |id| {
+        core::iter::successors(RecordId::from_bits(*at(&self.heads, bucket)), |id| {
             RecordId::from_bits(self.get(*id).next)
         })
     }
@@ -275,14 +276,14 @@ impl Records {
             return;
         }
         let bucket = bucket_of(longest);
-        let head = RecordId::from_bits(self.heads[bucket]);
+        let head = RecordId::from_bits(*at(&self.heads, bucket));
         let record = self.get_mut(id);
         record.previous = 0;
         record.next = head.map_or(0, RecordId::bits);
         if let Some(head) = head {
             self.get_mut(head).previous = id.bits();
         }
-        self.heads[bucket] = id.bits();
+        *at_mut(&mut self.heads, bucket) = id.bits();
         self.occupied |= 1 << bucket;
     }
 
@@ -294,12 +295,12 @@ impl Records {
         let bucket = bucket_of(record.longest());
         match RecordId::from_bits(record.previous) {
             Some(previous) => self.get_mut(previous).next = record.next,
-            None => self.heads[bucket] = record.next,
+            None => *at_mut(&mut self.heads, bucket) = record.next,
         }
         if let Some(next) = RecordId::from_bits(record.next) {
             self.get_mut(next).previous = record.previous;
         }
-        if self.heads[bucket] == 0 {
+        if *at(&self.heads, bucket) == 0 {
             self.occupied &= !(1 << bucket);
         }
     }

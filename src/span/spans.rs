@@ -19,12 +19,17 @@ use super::owner::Tag;
 use super::record::{RecordId, Records, Use};
 use super::segment::{self, HEADER_PAGES, Span, USABLE_PAGES};
 use crate::base::lock::{Guard, Lock, Rank};
+use crate::base::sync::const_fn;
 use crate::base::units::{SEGMENT, SEGMENT_PAGES};
 use crate::config::Fit;
 use crate::os::{MapKind, Os};
 
-/// The most pages that a span can have: half a segment.
-pub(crate) const MAX_SPAN_PAGES: usize = SEGMENT_PAGES / 2;
+/// The most pages that a span can have: all of a segment but its header, so that a block of one to two MiB leaves the
+/// rest of its segment to others.
+pub(crate) const MAX_SPAN_PAGES: usize = USABLE_PAGES;
+/// The most pages, and the largest alignment in pages, of a span that is aligned to more than a page: half a segment,
+/// so that wherever the header ends there is a place for it.
+pub(crate) const MAX_ALIGNED_SPAN_PAGES: usize = SEGMENT_PAGES / 2;
 
 /// Segments of the first chunk that get small pages: a process below 8 MiB stays lean, and beyond them a segment is
 /// dense soon enough for a huge page to pay. A huge page where memory is dense is the largest single lever on the
@@ -68,24 +73,26 @@ pub(crate) struct SpansStats {
 }
 
 impl Spans {
-    pub(crate) const fn new(os: &'static dyn Os) -> Self {
-        Self {
-            os,
-            state: Lock::new(
-                Rank::Spans,
-                State {
-                    records: Records::new(),
-                    chunks: Table::new(),
-                    map: Map::new(),
-                    mapped_segments: 0,
-                    last_purge_ms: 0,
-                },
-            ),
-            fit: AtomicU8::new(Fit::Best as u8),
-            huge_pages: AtomicU8::new(1),
-            purge_delay_ms: AtomicU64::new(1000),
-            gives: AtomicU64::new(0),
-            purged: AtomicUsize::new(0),
+    const_fn! {
+        pub(crate) const fn new(os: &'static dyn Os) -> Self {
+            Self {
+                os,
+                state: Lock::new(
+                    Rank::Spans,
+                    State {
+                        records: Records::new(),
+                        chunks: Table::new(),
+                        map: Map::new(),
+                        mapped_segments: 0,
+                        last_purge_ms: 0,
+                    },
+                ),
+                fit: AtomicU8::new(Fit::Best as u8),
+                huge_pages: AtomicU8::new(1),
+                purge_delay_ms: AtomicU64::new(1000),
+                gives: AtomicU64::new(0),
+                purged: AtomicUsize::new(0),
+            }
         }
     }
 
@@ -415,7 +422,4 @@ impl State {
     }
 }
 
-const _: () = assert!(
-    MAX_SPAN_PAGES <= USABLE_PAGES - HEADER_PAGES,
-    "the largest span fits an open segment"
-);
+const _: () = assert!(HEADER_PAGES <= MAX_ALIGNED_SPAN_PAGES, "the largest aligned span fits an open segment");

@@ -13,19 +13,21 @@
 mod builder;
 mod charge;
 mod future;
+mod id;
 mod registry;
 mod scope;
 
 pub use builder::TenantBuilder;
 pub use charge::Charge;
 pub use future::{InTenant, TenantFuture};
+pub use id::TenantId;
 pub use scope::{Entered, wrap};
 
 pub(crate) use registry::{hold_for_fork, live_tenants, release_after_fork, sweep};
 
 /// The name of the tenant with this id, if it is not vacant.
 pub(crate) fn name_of(id: TenantId) -> Option<String> {
-    Some(registry::by_tag(Tag::from_bits(id.0))?.name().into())
+    Some(registry::by_tag(id.tag())?.name().into())
 }
 
 use alloc::string::String;
@@ -45,45 +47,6 @@ const MAX_NAME: usize = 255;
 
 /// The largest weight.
 pub(crate) const MAX_WEIGHT: u32 = 10_000;
-
-/// Identifies a tenant for as long as the process lives: a number that is used again, and a generation that is not.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TenantId(u64);
-
-impl TenantId {
-    pub(crate) fn of(tag: Tag) -> Self {
-        Self(tag.bits())
-    }
-
-    /// The number, below 65,536; 0 is root.
-    pub fn index(self) -> u16 {
-        Tag::from_bits(self.0).id()
-    }
-
-    /// How many tenants had the number up to and including this one.
-    pub fn generation(self) -> u64 {
-        Tag::from_bits(self.0).generation()
-    }
-}
-
-impl Default for TenantId {
-    /// Root's.
-    fn default() -> Self {
-        Self::of(Tag::ROOT)
-    }
-}
-
-impl fmt::Display for TenantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.index(), self.generation())
-    }
-}
-
-impl fmt::Debug for TenantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TenantId({self})")
-    }
-}
 
 /// A party that memory is counted to.
 ///

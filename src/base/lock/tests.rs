@@ -33,19 +33,52 @@ fn try_lock_fails_while_somebody_is_inside() {
 }
 
 #[cfg(loom)]
-#[test]
-fn loom_the_lock_excludes_and_publishes() {
-    use super::{Lock, Rank};
+mod models {
+    use loom::cell::UnsafeCell;
     use loom::sync::Arc;
-    loom::model(|| {
-        let lock = Arc::new(Lock::new(Rank::Bin, loom::cell::UnsafeCell::new(0u32)));
-        let other = lock.clone();
-        let thread = loom::thread::spawn(move || {
-            // SAFETY (of the model): loom reports any two accesses that are not ordered by the lock.
-            other.lock().with_mut(|n| unsafe { *n += 1 });
-        });
+    use loom::thread;
+
+    use super::super::{Lock, Rank};
+
+    /// Adds one: loom reports any two accesses that nothing orders.
+    fn count(lock: &Lock<UnsafeCell<u32>>) {
+        // SAFETY: the lock's guard is held.
         lock.lock().with_mut(|n| unsafe { *n += 1 });
-        thread.join().unwrap();
-        assert_eq!(lock.lock().with(|n| unsafe { *n }), 2);
-    });
+    }
+
+    fn counted(lock: &Lock<UnsafeCell<u32>>) -> u32 {
+        // SAFETY: as above.
+        lock.lock().with(|n| unsafe { *n })
+    }
+
+    #[test]
+    fn loom_the_lock_excludes_and_publishes() {
+        loom::model(|| {
+            let lock = Arc::new(Lock::new(Rank::Bin, UnsafeCell::new(0)));
+            let other = lock.clone();
+            let other = thread::spawn(move || {
+                count(&other);
+                count(&other);
+            });
+            count(&lock);
+            other.join().unwrap();
+            assert_eq!(counted(&lock), 3);
+        });
+    }
+
+    #[test]
+    fn loom_who_tries_the_lock_gets_it_whole_or_not() {
+        loom::model(|| {
+            let lock = Arc::new(Lock::new(Rank::Bin, UnsafeCell::new(0)));
+            let other = lock.clone();
+            let other = thread::spawn(move || {
+                let guard = other.try_lock();
+                // SAFETY: as in `count`.
+                guard.map(|n| n.with_mut(|n| unsafe { *n += 1 })).is_some()
+            });
+            count(&lock);
+            let both = other.join().unwrap();
+            assert_eq!(counted(&lock), 1 + u32::from(both));
+        });
+    }
 }

@@ -1,0 +1,48 @@
+//! Who a tenant is, as a number: all that errors and reports need to know.
+
+use core::fmt;
+
+use crate::span::Tag;
+
+/// Identifies a tenant for as long as the process lives: a number that is used again, and a generation that is not.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TenantId(u64);
+
+impl TenantId {
+    pub(crate) fn of(tag: Tag) -> Self {
+        Self(tag.bits())
+    }
+
+    pub(crate) fn tag(self) -> Tag {
+        Tag::from_bits(self.0)
+    }
+
+    /// The number, below 65,536; 0 is root.
+    pub fn index(self) -> u16 {
+        self.tag().id()
+    }
+
+    /// How many tenants had the number up to and including this one.
+    pub fn generation(self) -> u64 {
+        self.tag().generation()
+    }
+}
+
+impl Default for TenantId {
+    /// Root's.
+    fn default() -> Self {
+        Self::of(Tag::ROOT)
+    }
+}
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index(), self.generation())
+    }
+}
+
+impl fmt::Debug for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TenantId({self})")
+    }
+}
