@@ -27,6 +27,9 @@ const TABLE: usize = 128;
 /// Cold operations in one stay after which a tenant gets a cache. A cache takes some hundred nanoseconds to set up and
 /// to flush, a visit to the shared path about thirty.
 const VISITS: u32 = 16;
+/// The same for a tenant that its nursery holds: with a cache it would get a slab for every size class it uses, which
+/// only speed makes worth the memory.
+const SMALL_VISITS: u32 = 512;
 
 /// What the allocator knows of a thread.
 pub(crate) struct Thread {
@@ -264,7 +267,8 @@ impl Thread {
             self.keep(self.shared().root(), Tag::ROOT);
         } else if !cache.keeps() {
             cache.visits.set(cache.visits.get() + visits);
-            if cache.visits.get() >= VISITS {
+            let enough = if pool.is_small() { SMALL_VISITS } else { VISITS };
+            if cache.visits.get() >= enough {
                 self.keep(pool, tag);
             }
         }

@@ -30,7 +30,7 @@ pub(crate) use large::{LargeRequest, owner_of_large};
 pub(crate) use magazine::{FULL, Magazine, Slot, Slots, capacity, length};
 
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::base::checks::at;
 use crate::base::lock::{Lock, Rank};
@@ -90,6 +90,8 @@ pub(crate) struct Pool {
     standing: Standing,
     pub(crate) account: Account,
     nursery: Lock<Nursery>,
+    /// Whether the nursery was full at some time and a class got a bin instead.
+    is_outgrown: AtomicBool,
     /// Pages that other tenants had written and that were zeroed for this one.
     scrubbed: AtomicU64,
     /// Bytes of large blocks, rounded up to pages.
@@ -124,6 +126,7 @@ impl Pool {
                 standing: Standing::new(tag),
                 account: Account::new(100),
                 nursery: Lock::new(Rank::Nursery, Nursery::new()),
+            is_outgrown: AtomicBool::new(false),
                 scrubbed: AtomicU64::new(0),
                 large_bytes: AtomicU64::new(0),
                 bins: [const { Once::new() }; CLASSES],
@@ -141,6 +144,7 @@ impl Pool {
     pub(crate) fn set_tag(&self, tag: Tag) {
         // Relaxed: a statistic.
         self.scrubbed.store(0, Ordering::Relaxed);
+        self.is_outgrown.store(false, Ordering::Relaxed);
         self.standing.set_tag(tag);
     }
 
@@ -201,9 +205,8 @@ impl Pool {
     /// A block of `class` for a thread without a cache: from the nursery while the pool is small, else from a slab.
     pub(crate) fn allocate(&self, shared: &Shared, class: usize, purpose: Purpose) -> Option<NonNull<u8>> {
         let size = block_size(class);
-        if at(&self.bins, class).get().is_none()
-            && let Some(block) = self.allocate_nursery(shared, size, purpose)
-        {
+        let has_bin = at(&self.bins, class).get().is_some();
+        if let Some(block) = self.allocate_nursery(shared, size, has_bin, purpose) {
             return Some(block);
         }
         let bin = self.bin(shared, class)?;

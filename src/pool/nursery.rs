@@ -9,6 +9,7 @@
 #![allow(unsafe_code)] // Gives blocks to the pages they came from; the owner word says that they did.
 
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 
 use super::{Pool, Shared, SpanRequest};
 use crate::ledger::Purpose;
@@ -25,9 +26,7 @@ pub(super) struct Nursery {
 
 impl Nursery {
     pub(super) const fn new() -> Self {
-        Self {
-            lines: LineSet::new(),
-        }
+        Self { lines: LineSet::new() }
     }
 
     pub(super) fn used_bytes(&self) -> u64 {
@@ -46,15 +45,23 @@ impl Nursery {
 }
 
 impl Pool {
-    /// A block of `size` bytes, a multiple of its alignment, from the nursery. `None`: too large, or no room.
+    /// Whether the nursery holds all of the tenant's small blocks.
+    pub(crate) fn is_small(&self) -> bool {
+        // Relaxed: a hint; a block that goes to a slab too early or too late is in its place there.
+        !self.is_outgrown.load(Ordering::Relaxed)
+    }
+
+    /// A block of `size` bytes, a multiple of its alignment, from the nursery. `None`: too large, or no room, or its class
+    /// has a bin (`has_bin`) since the nursery was outgrown.
     pub(super) fn allocate_nursery(
         &self,
         shared: &Shared,
         size: usize,
+        has_bin: bool,
         purpose: Purpose,
     ) -> Option<NonNull<u8>> {
         let lines = size / LINE;
-        if lines > MAX_LINES {
+        if lines > MAX_LINES || (has_bin && !self.is_small()) {
             return None;
         }
         // The size of a class is a multiple of every alignment it serves.
@@ -65,6 +72,8 @@ impl Pool {
             return Some(block);
         }
         if nursery.lines.pages() >= MAX_PAGES {
+            // Relaxed: as in `is_small`.
+            self.is_outgrown.store(true, Ordering::Relaxed);
             return None;
         }
         drop(nursery);

@@ -57,7 +57,7 @@ static RECIPROCALS: [u64; CLASSES] = {
 /// The number of the block that starts `offset` bytes into a slab; `None` if none starts there.
 #[inline]
 pub(super) fn block_at(class: usize, offset: usize) -> Option<usize> {
-    let block = (offset as u64 * at(&RECIPROCALS, class) >> SHIFT) as usize;
+    let block = ((offset as u64 * at(&RECIPROCALS, class)) >> SHIFT) as usize;
     (block * block_size(class) == offset).then_some(block)
 }
 

@@ -114,7 +114,7 @@ fn a_block_that_comes_back_twice_or_askew_ends_the_process() {
     set.take(2, |block| taken.push(block));
     let mut says = |blocks: &[NonNull<u8>]| {
         let mut blocks = blocks.to_vec();
-        crate::os::simulated::last_words(|| drop(give(&world, &mut set, &mut blocks)))
+        crate::os::simulated::last_words(|| _ = give(&world, &mut set, &mut blocks))
     };
     assert!(says(&[taken[0], taken[0]]).contains("block freed twice"));
     // SAFETY: inside the slab.

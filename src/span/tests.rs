@@ -1,1 +1,191 @@
+//! Pages by hand, over a simulated operating system. The interpreter of `fuzzing/spans.rs` makes up the rest.
+#![cfg(not(loom))]
+#![allow(unsafe_code)] // Writes to pages, as their holders do.
 
+use std::vec::Vec;
+
+use super::metadata::Metadata;
+use super::*;
+use crate::base::units::{PAGE, SEGMENT, SEGMENT_PAGES};
+use crate::config::Fit;
+use crate::os::simulated::{Effect, Kind as Call, Rule, When, World};
+
+const TENANT: Tag = Tag::new(1, 1);
+const OTHER: Tag = Tag::new(2, 1);
+
+struct Memory {
+    spans: Spans,
+    metadata: Metadata,
+}
+
+impl Memory {
+    fn take(&self, pages: usize, tag: Tag) -> Option<Span> {
+        let mut span = self.spans.take(pages, 1, Fit::Best, &self.metadata)?;
+        span.claim(tag, Kind::LARGE, false);
+        Some(span)
+    }
+
+    fn give(&self, mut span: Span, tag: Tag) {
+        span.disown(tag);
+        self.spans.give(span);
+    }
+}
+
+fn world() -> World<Memory> {
+    // SAFETY: the tests keep nothing of it.
+    unsafe {
+        World::new(|os| Memory {
+            spans: Spans::new(os),
+            metadata: Metadata::new(os),
+        })
+    }
+}
+
+#[test]
+fn the_tightest_run_is_taken_and_neighbours_coalesce() {
+    let world = world();
+    let memory = world.root();
+    let mut spans: Vec<_> = [10, 1, 5, 1, 7, 1].map(|pages| memory.take(pages, TENANT)).into();
+    let place = |span: &Option<Span>| span.as_ref().unwrap().place();
+    let (five, ten) = (place(&spans[2]), place(&spans[0]));
+    for hole in [0, 2, 4] {
+        memory.give(spans[hole].take().unwrap(), TENANT);
+    }
+    let tight = memory.take(5, TENANT);
+    assert_eq!(place(&tight), five, "five pages, not of seven or ten");
+    let larger = memory.take(8, TENANT);
+    assert_eq!(place(&larger), ten);
+    memory.give(larger.unwrap(), TENANT);
+    memory.give(spans[1].take().unwrap(), TENANT);
+    memory.give(tight.unwrap(), TENANT);
+    assert_eq!(place(&memory.take(16, TENANT)), ten, "ten, one and five");
+    memory.spans.assert_invariants();
+}
+
+#[test]
+fn empty_segments_go_back_when_they_have_aged_and_not_before() {
+    let world = world();
+    let (memory, os) = (world.root(), world.os());
+    os.set_now_ms(50_000);
+    let span = memory.take(100, TENANT).unwrap();
+    // SAFETY: the pages are ours.
+    unsafe { span.base().write_bytes(1, 100 * PAGE) };
+    // A long time without a look at the clock does not make young what is idle from now on old.
+    os.advance(10_000);
+    memory.give(span, TENANT);
+    memory.spans.purge_aged();
+    assert_eq!((os.calls(Call::Purge), memory.spans.dirty_bytes()), (0, 100 * PAGE));
+    // Nor does looking often keep it from ageing.
+    for _ in 0..9 {
+        os.advance(100);
+        memory.spans.purge_aged();
+        assert_eq!(os.calls(Call::Purge), 0);
+    }
+    for _ in 0..3 {
+        os.advance(100);
+        memory.spans.purge_aged();
+    }
+    assert_eq!((os.calls(Call::Purge), memory.spans.dirty_bytes()), (1, 0));
+    memory.spans.assert_invariants();
+}
+
+#[test]
+fn trim_keeps_what_it_is_told_and_not_more() {
+    let world = world();
+    let memory = world.root();
+    // Twenty segments, each with ten free pages that were written: none of them idle.
+    let spans: Vec<_> = (0..20)
+        .map(|_| (memory.take(440, TENANT).unwrap(), memory.take(63, TENANT).unwrap()))
+        .collect();
+    let kept: Vec<_> = spans
+        .into_iter()
+        .map(|(mut long, short)| {
+            memory.give(long.split_off(430), TENANT);
+            (long, short)
+        })
+        .collect();
+    assert_eq!(memory.spans.dirty_bytes(), 200 * PAGE);
+    memory.spans.trim(50 * PAGE);
+    assert_eq!(memory.spans.dirty_bytes(), 50 * PAGE);
+    memory.spans.trim(0);
+    assert_eq!(memory.spans.dirty_bytes(), 0);
+    drop(kept);
+}
+
+#[test]
+fn a_page_is_scrubbed_when_a_purge_failed_and_not_when_it_worked() {
+    for (fault, scrubbed) in [(None, 0), (Some(Rule::from(Call::Purge, 1)), 4)] {
+        let world = world();
+        let memory = world.root();
+        fault.into_iter().for_each(|rule| world.os().fail(rule));
+        let span = memory.take(4, TENANT).unwrap();
+        // SAFETY: the pages are ours.
+        unsafe { span.base().write_bytes(0xaa, 4 * PAGE) };
+        memory.give(span, TENANT);
+        memory.spans.trim(0);
+        let mut span = memory.spans.take(4, 1, Fit::Best, &memory.metadata).unwrap();
+        assert_eq!(span.claim(OTHER, Kind::LARGE, false), scrubbed);
+        // SAFETY: the pages are ours.
+        let bytes = unsafe { core::slice::from_raw_parts(span.base().as_ptr(), 4 * PAGE) };
+        assert!(bytes.iter().all(|byte| *byte == 0));
+    }
+}
+
+#[test]
+fn a_search_without_more_memory_looks_at_every_segment() {
+    let world = world();
+    let memory = world.root();
+    // Ten segments in one bucket (of 16 to 19 pages), of which only the one freed first has a run of 19.
+    let mut spans: Vec<_> = (0..10).map(|_| memory.take(256, TENANT).unwrap()).collect();
+    let _rests: Vec<_> = (0..10).map(|_| memory.take(503 - 256, TENANT).unwrap()).collect();
+    for (number, span) in spans.iter_mut().enumerate() {
+        let free = if number == 0 { 19 } else { 16 };
+        memory.give(span.split_off(256 - free), TENANT);
+    }
+    while memory.take(MAX_SPAN_PAGES, TENANT).is_some() {
+        world.os().fail(Rule::from(Call::Map, 1));
+    }
+    let found = memory.take(19, TENANT).unwrap();
+    assert_eq!(found.place().0, spans[0].place().0);
+}
+
+#[test]
+fn a_mapping_moves_or_stays_though_the_tables_cannot_grow() {
+    let world = world();
+    let memory = world.root();
+    let pages = large::OWN_MAPPING / PAGE;
+    let block = memory.spans.take_large(pages, PAGE, TENANT, false, &memory.metadata).unwrap();
+    for n in 1..4 {
+        world.os().fail(Rule {
+            kind: None,
+            when: When::Nth(n),
+            effect: Effect::Fail,
+        });
+    }
+    // SAFETY: the block is ours.
+    let moved = unsafe { memory.spans.remap_own(block.base, 2 * pages, SEGMENT, &memory.metadata) };
+    assert_eq!(moved, None);
+    let info = memory.spans.large_info(block.base).unwrap();
+    assert_eq!((info.tag, info.pages), (TENANT, pages), "nothing has changed");
+    world.os().clear_faults();
+    // SAFETY: as above.
+    let moved = unsafe { memory.spans.remap_own(block.base, 2 * pages, SEGMENT, &memory.metadata) };
+    let info = memory.spans.give_large(moved.unwrap(), &memory.metadata).unwrap();
+    assert_eq!(info.pages, 2 * pages);
+    assert_eq!(world.os().mapped_bytes_of(crate::os::MapKind::Large), 0);
+}
+
+#[test]
+fn a_large_block_is_found_by_its_address_and_by_no_other() {
+    let world = world();
+    let memory = world.root();
+    let block = memory.spans.take_large(3 * SEGMENT_PAGES, PAGE, TENANT, false, &memory.metadata).unwrap();
+    for offset in [SEGMENT, 2 * SEGMENT, PAGE] {
+        // SAFETY: inside the block.
+        let inside = unsafe { block.base.add(offset) };
+        assert_eq!(memory.spans.large_info(inside), None);
+        assert_eq!(memory.spans.give_large(inside, &memory.metadata), None);
+    }
+    assert!(memory.spans.give_large(block.base, &memory.metadata).is_some());
+    assert_eq!(memory.spans.give_large(block.base, &memory.metadata), None, "once");
+}

@@ -1,0 +1,94 @@
+//! The real threads, pools and spans under loom's lock, depot, parking and standing. What else they share (slots, owner
+//! words) is the machine's, which loom, running one thread at a time, sees in order.
+
+use core::ptr::NonNull;
+
+use loom::thread;
+
+use crate::cache::{Thread, Threads};
+use crate::os::simulated::World;
+use crate::pool::Pool;
+use crate::span::Tag;
+
+const CLASS: usize = 35;
+const TENANT: Tag = Tag::new(1, 1);
+
+/// A tenant with a block that is out, and two threads.
+struct Scene {
+    world: World<Threads>,
+    pool: &'static Pool,
+    block: NonNull<u8>,
+    threads: [&'static Thread; 2],
+}
+
+impl Scene {
+    fn new() -> Self {
+        // SAFETY: the models end before it does.
+        let world = unsafe { World::new(|os| Threads::new(os)) };
+        let root = world.root();
+        let threads = [0, 1].map(|_| root.join().unwrap());
+        let pool = root.shared.pool_or_create(1).unwrap();
+        pool.set_tag(TENANT);
+        threads[0].enter(pool, TENANT);
+        let block = threads[0].allocate_slow(CLASS).unwrap();
+        threads[0].enter(root.shared.root(), Tag::ROOT);
+        Self {
+            world,
+            pool,
+            block,
+            threads,
+        }
+    }
+
+    /// Everything has come home: the tenant can go.
+    fn assert_home(&self) {
+        let root = self.world.root();
+        assert!(root.forget(TENANT), "nobody is inside");
+        self.pool.trim(&root.shared);
+        assert_eq!(self.pool.account.charged(), 0);
+        self.pool.assert_invariants();
+    }
+}
+
+/// Lets a raw name of a block go to another thread of a model.
+#[derive(Clone, Copy)]
+struct Sent<T>(T);
+
+// SAFETY: the models hand a block over, and threads are used by one of their threads at a time.
+unsafe impl<T> Send for Sent<T> {}
+
+#[test]
+fn loom_a_foreign_free_and_a_flush_from_outside_send_the_block_once() {
+    loom::model(|| {
+        let scene = Scene::new();
+        let (root, sent) = (scene.world.root(), Sent((scene.threads[1], scene.block)));
+        let freeing = thread::spawn(move || {
+            let Sent((thread, block)) = { sent };
+            // SAFETY: the block is out, of this class.
+            unsafe { thread.deallocate_slow(CLASS, block) };
+        });
+        root.flush_sleeping();
+        freeing.join().unwrap();
+        scene.assert_home();
+    });
+}
+
+#[test]
+fn loom_a_thread_that_leaves_and_a_retirement_send_the_block_once() {
+    loom::model(|| {
+        let scene = Scene::new();
+        let (root, sent) = (scene.world.root(), Sent((scene.threads[1], scene.block)));
+        let leaving = thread::spawn(move || {
+            let Sent((thread, block)) = { sent };
+            // SAFETY: the block is out, of this class; nobody uses the thread after.
+            unsafe {
+                thread.deallocate_slow(CLASS, block);
+                root.leave(thread);
+            }
+        });
+        assert!(scene.pool.retire());
+        root.forget(TENANT);
+        leaving.join().unwrap();
+        scene.assert_home();
+    });
+}
