@@ -117,6 +117,7 @@ pub(crate) fn clear(words: &mut [u64], start: usize, count: usize) {
 }
 
 /// How many bits are set.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn count(words: &[u64]) -> usize {
     words.iter().map(|bits| bits.count_ones() as usize).sum()
 }

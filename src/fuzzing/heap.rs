@@ -28,21 +28,50 @@ const BYTES: usize = 256 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Op {
     Join,
-    Leave { thread: usize },
-    Enter { thread: usize, tenant: usize },
-    Allocate { thread: usize, size: usize, align: usize, zero: bool },
+    Leave {
+        thread: usize,
+    },
+    Enter {
+        thread: usize,
+        tenant: usize,
+    },
+    Allocate {
+        thread: usize,
+        size: usize,
+        align: usize,
+        zero: bool,
+    },
     /// Without a thread, as after its exit.
-    AllocateShared { size: usize },
-    Deallocate { thread: usize, block: usize },
-    DeallocateShared { block: usize },
-    Reallocate { thread: usize, block: usize, size: usize },
-    Flush { thread: usize },
+    AllocateShared {
+        size: usize,
+    },
+    Deallocate {
+        thread: usize,
+        block: usize,
+    },
+    DeallocateShared {
+        block: usize,
+    },
+    Reallocate {
+        thread: usize,
+        block: usize,
+        size: usize,
+    },
+    Flush {
+        thread: usize,
+    },
     FlushSleeping,
     Create,
-    Retire { tenant: usize },
+    Retire {
+        tenant: usize,
+    },
     Sweep,
-    Trim { keep: usize },
-    Wait { ms: u64 },
+    Trim {
+        keep: usize,
+    },
+    Wait {
+        ms: u64,
+    },
     Fail(Rule),
     Heal,
 }
@@ -87,7 +116,11 @@ impl Op {
             249..252 => Self::Heal,
             _ => {
                 let n = u64::from(input.byte()?) % 8 + 1;
-                let when = if thread & 1 == 0 { When::Nth(n) } else { When::From(n) };
+                let when = if thread & 1 == 0 {
+                    When::Nth(n)
+                } else {
+                    When::From(n)
+                };
                 Self::Fail(Rule {
                     kind: None,
                     when,
@@ -221,7 +254,9 @@ impl Heap {
             }
             Op::Sweep => self.sweep(),
             Op::Trim { keep } => {
-                self.shared().all_pools().for_each(|pool| pool.trim(self.shared()));
+                self.shared()
+                    .all_pools()
+                    .for_each(|pool| pool.trim(self.shared()));
                 self.shared().spans.trim(keep);
             }
             Op::Wait { ms } => {
@@ -344,11 +379,18 @@ impl Heap {
             }
             let is_forgotten = threads.forget(tenant.tag);
             tenant.pool.trim(shared);
-            let is_inside = self.threads.iter().any(|thread| thread.current().tag() == tenant.tag);
+            let is_inside = self
+                .threads
+                .iter()
+                .any(|thread| thread.current().tag() == tenant.tag);
             let is_out = self.blocks.iter().any(|block| block.tag == tenant.tag);
             assert_eq!(is_forgotten, !is_inside);
             if is_forgotten {
-                assert_eq!(tenant.pool.account.charged() > 0, is_out, "what is out stays charged");
+                assert_eq!(
+                    tenant.pool.account.charged() > 0,
+                    is_out,
+                    "what is out stays charged"
+                );
             }
             if is_forgotten && !is_out {
                 tenant.pool.set_tag(Tag::NOBODY);
@@ -434,7 +476,10 @@ impl Heap {
             "{tag:?} instead of {asked:?}"
         );
         let address = start.as_ptr().addr();
-        assert!(address.is_multiple_of(align), "{address:#x} is not aligned to {align}");
+        assert!(
+            address.is_multiple_of(align),
+            "{address:#x} is not aligned to {align}"
+        );
         let block = Block {
             start,
             size,
@@ -444,13 +489,19 @@ impl Heap {
         for other in &self.blocks {
             let (mine, its) = (block.served(), other.served());
             let other = other.start.as_ptr().addr();
-            assert!(address + mine <= other || other + its <= address, "two blocks overlap");
+            assert!(
+                address + mine <= other || other + its <= address,
+                "two blocks overlap"
+            );
         }
         let allowed = if zero { [0, 0] } else { [0, tenant.mark] };
         // SAFETY: the block is ours.
         unsafe {
             let found = stranger(start, size, &allowed);
-            assert_eq!(found, None, "bytes of a stranger, in {size} bytes aligned to {align} of {tag:?}");
+            assert_eq!(
+                found, None,
+                "bytes of a stranger, in {size} bytes aligned to {align} of {tag:?}"
+            );
             fill(start, size, tenant.mark);
         }
         self.blocks.push(block);
@@ -500,7 +551,9 @@ impl Heap {
 
     /// As the door does it.
     fn reallocate(&mut self, thread: &'static Thread, number: usize, size: usize) {
-        let Some(block) = self.leave_block(number) else { return };
+        let Some(block) = self.leave_block(number) else {
+            return;
+        };
         let (old_class, new_class) = (class_of(block.size, block.align), class_of(size, block.align));
         if old_class == new_class && new_class.is_some() {
             return self.keep_block(block, block.start, size);
@@ -540,7 +593,11 @@ impl Heap {
     /// Enters a block that has become `size` bytes long, perhaps at another place.
     fn keep_block(&mut self, old: Block, start: NonNull<u8>, size: usize) {
         let moved = Block { start, ..old };
-        assert_eq!(self.owner(start, size, old.align), old.tag, "a block keeps its owner");
+        assert_eq!(
+            self.owner(start, size, old.align),
+            old.tag,
+            "a block keeps its owner"
+        );
         let mark = self.tenant(old.tag).mark;
         let kept = old.size.min(size);
         // What was the end of the block is somewhere in the middle now: read it back by the old length.
@@ -582,9 +639,17 @@ impl Heap {
                     large += block.served();
                 }
             }
-            assert_eq!(tenant.pool.large_pages() as usize, large / PAGE, "large blocks of {:?}", tenant.tag);
+            assert_eq!(
+                tenant.pool.large_pages() as usize,
+                large / PAGE,
+                "large blocks of {:?}",
+                tenant.tag
+            );
             let holdings = tenant.pool.holdings();
-            assert!(holdings.out >= live, "what is out is what callers and caches have");
+            assert!(
+                holdings.out >= live,
+                "what is out is what callers and caches have"
+            );
         }
     }
 }

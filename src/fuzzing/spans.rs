@@ -21,14 +21,40 @@ const HELD: usize = 64;
 /// One operation. What is held is named by a number that is taken modulo how much there is.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Op {
-    Take { pages: usize, align: usize, tenant: u8, zero: bool, fit: Fit },
-    Give { held: usize },
-    Extend { held: usize, more: usize },
-    Split { held: usize, pages: usize },
-    TakeLarge { pages: usize, align: usize, tenant: u8, grows: bool },
-    ResizeLarge { held: usize, pages: usize },
-    Wait { ms: u64 },
-    Trim { keep: usize },
+    Take {
+        pages: usize,
+        align: usize,
+        tenant: u8,
+        zero: bool,
+        fit: Fit,
+    },
+    Give {
+        held: usize,
+    },
+    Extend {
+        held: usize,
+        more: usize,
+    },
+    Split {
+        held: usize,
+        pages: usize,
+    },
+    TakeLarge {
+        pages: usize,
+        align: usize,
+        tenant: u8,
+        grows: bool,
+    },
+    ResizeLarge {
+        held: usize,
+        pages: usize,
+    },
+    Wait {
+        ms: u64,
+    },
+    Trim {
+        keep: usize,
+    },
     Fail(Rule),
     Heal,
 }
@@ -41,11 +67,19 @@ impl Op {
             0..90 => {
                 let shape = input.byte()?;
                 Self::Take {
-                    pages: if shape & 4 == 0 { number + 1 } else { number % 16 + 1 },
+                    pages: if shape & 4 == 0 {
+                        number + 1
+                    } else {
+                        number % 16 + 1
+                    },
                     align: if shape & 8 == 0 { 1 } else { 1 << (shape >> 5) },
                     tenant: shape & 3,
                     zero: shape & 16 != 0,
-                    fit: if shape < 0xe0 { Fit::Best } else { [Fit::Worst, Fit::First][number % 2] },
+                    fit: if shape < 0xe0 {
+                        Fit::Best
+                    } else {
+                        [Fit::Worst, Fit::First][number % 2]
+                    },
                 }
             }
             90..160 => Self::Give { held: number },
@@ -77,7 +111,11 @@ impl Op {
             246..251 => Self::Heal,
             _ => {
                 let n = number as u64 >> 4;
-                let when = if number & 1 == 0 { When::Nth(n + 1) } else { When::From(n + 1) };
+                let when = if number & 1 == 0 {
+                    When::Nth(n + 1)
+                } else {
+                    When::From(n + 1)
+                };
                 Self::Fail(Rule {
                     kind: None,
                     when,
@@ -268,12 +306,19 @@ impl Model {
         assert!(range.start.is_multiple_of(held.align));
         for other in &self.held {
             let other = other.range();
-            assert!(range.end <= other.start || other.end <= range.start, "a page is held twice");
+            assert!(
+                range.end <= other.start || other.end <= range.start,
+                "a page is held twice"
+            );
         }
         let own = if zero { 0 } else { mark(held.tenant) };
         // SAFETY: the pages are ours.
         unsafe {
-            assert_eq!(stranger(held.base, held.bytes(), &[0, own]), None, "bytes of a stranger");
+            assert_eq!(
+                stranger(held.base, held.bytes(), &[0, own]),
+                None,
+                "bytes of a stranger"
+            );
             fill(held.base, held.bytes(), mark(held.tenant));
         }
         self.held.push(held);
@@ -307,7 +352,9 @@ impl Model {
     }
 
     fn extend(&mut self, number: usize, more: usize) {
-        let Some(mut held) = self.leave(number) else { return };
+        let Some(mut held) = self.leave(number) else {
+            return;
+        };
         if let Some(span) = &mut held.span
             && span.pages() + more <= MAX_SPAN_PAGES
             && self.world.root().spans.extend(span, more, tag(held.tenant))
@@ -318,7 +365,9 @@ impl Model {
     }
 
     fn split(&mut self, number: usize, pages: usize) {
-        let Some(mut held) = self.leave(number) else { return };
+        let Some(mut held) = self.leave(number) else {
+            return;
+        };
         if let Some(span) = &mut held.span
             && span.pages() > 1
         {
@@ -332,15 +381,20 @@ impl Model {
     }
 
     fn resize_large(&mut self, number: usize, pages: usize) {
-        let Some(mut held) = self.leave(number) else { return };
+        let Some(mut held) = self.leave(number) else {
+            return;
+        };
         if held.span.is_none() {
             let memory = self.world.root();
             if memory.spans.resize_large(held.base, pages).is_some() {
                 held.pages = pages;
             } else {
                 // SAFETY: the block is ours, and nobody uses it now.
-                let moved =
-                    unsafe { memory.spans.remap_own(held.base, pages, held.align, &memory.metadata) };
+                let moved = unsafe {
+                    memory
+                        .spans
+                        .remap_own(held.base, pages, held.align, &memory.metadata)
+                };
                 if let Some(base) = moved {
                     (held.base, held.pages) = (base, pages);
                 }
@@ -368,7 +422,10 @@ fn assert_best(
     let Some(bucket) = tightest_bucket else {
         return; // A segment was opened for it.
     };
-    let mut candidates: Vec<_> = open.iter().filter(|(in_bucket, ..)| *in_bucket == bucket).collect();
+    let mut candidates: Vec<_> = open
+        .iter()
+        .filter(|(in_bucket, ..)| *in_bucket == bucket)
+        .collect();
     if candidates.len() > 8 {
         return;
     }

@@ -89,19 +89,41 @@ fn a_refill_survives_every_fault() {
 #[test]
 fn large_blocks_survive_every_fault() {
     let sizes = [100 * KIB, MIB, 3 * MIB, 33 * MIB, 40 * MIB];
-    sweep(&blocks(sizes).into_iter().chain(free(0, 5)).chain(blocks(sizes)).collect::<Vec<_>>());
+    sweep(
+        &blocks(sizes)
+            .into_iter()
+            .chain(free(0, 5))
+            .chain(blocks(sizes))
+            .collect::<Vec<_>>(),
+    );
 }
 
 #[test]
 fn aligned_blocks_survive_every_fault() {
-    let shapes = [(100, 8 * KIB), (5000, 64 * KIB), (100, MIB), (100, 2 * MIB), (3 * MIB, 4 * MIB)];
+    let shapes = [
+        (100, 8 * KIB),
+        (5000, 64 * KIB),
+        (100, MIB),
+        (100, 2 * MIB),
+        (3 * MIB, 4 * MIB),
+    ];
     let all: Vec<Op> = shapes.map(|(size, align)| allocate(0, size, align)).into();
     sweep(&all);
 }
 
 #[test]
 fn reallocation_survives_every_fault() {
-    let sizes = [500 * KIB, 3 * MIB, 7 * MIB, 33 * MIB, 50 * MIB, 34 * MIB, 2 * MIB, 100 * KIB, 50];
+    let sizes = [
+        500 * KIB,
+        3 * MIB,
+        7 * MIB,
+        33 * MIB,
+        50 * MIB,
+        34 * MIB,
+        2 * MIB,
+        100 * KIB,
+        50,
+    ];
     let grow = sizes.map(|size| Op::Reallocate {
         thread: 0,
         block: 0,
@@ -113,7 +135,11 @@ fn reallocation_survives_every_fault() {
 #[test]
 fn a_flood_of_foreign_frees_survives_every_fault() {
     let blocks = blocks((0..150).map(|n| [32, 4 * KIB][n % 2]));
-    let all = in_tenant().into_iter().chain([Op::Join]).chain(blocks).chain(free(1, 150));
+    let all = in_tenant()
+        .into_iter()
+        .chain([Op::Join])
+        .chain(blocks)
+        .chain(free(1, 150));
     sweep(&all.collect::<Vec<_>>());
 }
 
@@ -124,7 +150,11 @@ fn pages_that_change_tenant_survive_every_fault() {
         .into_iter()
         .chain(sizes())
         .chain(free(0, 4))
-        .chain([Op::Create, Op::Enter { thread: 0, tenant: 2 }, Op::Trim { keep: MIB }])
+        .chain([
+            Op::Create,
+            Op::Enter { thread: 0, tenant: 2 },
+            Op::Trim { keep: MIB },
+        ])
         .chain(sizes());
     sweep(&all.collect::<Vec<_>>());
 }
@@ -156,6 +186,10 @@ fn purging_survives_every_fault() {
     let all = blocks(core::iter::repeat_n(600 * KIB, 12))
         .into_iter()
         .chain(free(0, 11))
-        .chain([Op::Wait { ms: 3000 }, Op::Trim { keep: MIB }, Op::Trim { keep: 0 }]);
+        .chain([
+            Op::Wait { ms: 3000 },
+            Op::Trim { keep: MIB },
+            Op::Trim { keep: 0 },
+        ]);
     sweep(&all.collect::<Vec<_>>());
 }

@@ -76,7 +76,11 @@ impl Account {
     /// Adds to what is charged, unless that exceeds the limit and it may not.
     pub(super) fn add(&self, pages: u64, may_exceed: bool) -> Result<(), Refusal> {
         let limit = if may_exceed { NO_LIMIT } else { self.limit() };
-        let grown = |charged: u64| charged.checked_add(pages).filter(|sum| *sum <= limit.min(super::MOST));
+        let grown = |charged: u64| {
+            charged
+                .checked_add(pages)
+                .filter(|sum| *sum <= limit.min(super::MOST))
+        };
         let added = self
             .charged
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown);

@@ -63,30 +63,29 @@ impl Ledger {
         self.charged.load(Ordering::Relaxed)
     }
 
-    /// Charges `pages` to `account`, or says why not; then nothing has changed but, for what is fallible, the count of
-    /// refusals.
+    /// Charges `pages` to `account`, or says why not; then nothing has changed. Who gives up counts the refusal: who
+    /// makes room and tries again does not.
     pub(crate) fn charge(&self, account: &Account, pages: u64, purpose: Purpose) -> Result<(), Refusal> {
         let may_exceed = purpose == Purpose::Ambient && account.on_limit() == OnLimit::Overdraft;
         let capacity = if may_exceed { NO_LIMIT } else { self.capacity() };
-        let grown = |charged: u64| charged.checked_add(pages).filter(|sum| *sum <= capacity.min(MOST));
+        let grown = |charged: u64| {
+            charged
+                .checked_add(pages)
+                .filter(|sum| *sum <= capacity.min(MOST))
+        };
         // 1. What does not fit the process's share of the machine is never added, not even for a moment: another
         // account's charge would be refused for it.
         let fits = grown(self.charged()).ok_or(Refusal::Capacity);
         // 2. The account's own limit, 3. the process's share.
-        let charged = fits.and_then(|_| account.add(pages, may_exceed)).and_then(|()| {
-            // Relaxed, here and below: the counters guard numbers, not memory; each is exact by itself.
-            let added = self
-                .charged
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown);
-            added.map_err(|_| {
-                account.cancel(pages);
-                Refusal::Capacity
-            })
-        });
-        // What is ambient tries again where it has made room, and counts itself.
-        if charged.is_err() && purpose == Purpose::Fallible {
-        }
-        charged.map(|_| ())
+        fits.and_then(|_| account.add(pages, may_exceed))?;
+        // Relaxed, here and below: the counters guard numbers, not memory; each is exact by itself.
+        let added = self
+            .charged
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown);
+        added.map(|_| ()).map_err(|_| {
+            account.cancel(pages);
+            Refusal::Capacity
+        })
     }
 
     /// Takes back a charge for which there was no memory: it counts as if it had never been.

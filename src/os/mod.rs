@@ -88,7 +88,7 @@ mod posix;
 #[cfg(all(target_os = "linux", not(miri)))]
 mod procfs;
 
-#[cfg(any(test, fuzzing, feature = "checks-full"))]
+#[cfg(any(test, fuzzing))]
 #[allow(dead_code, reason = "a test double offers more than any one build uses")]
 pub(crate) mod simulated;
 

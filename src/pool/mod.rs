@@ -84,20 +84,23 @@ impl Shared {
     }
 }
 
-/// A tenant's pool.
-#[repr(align(64))]
+/// A tenant's pool. Its first cache line is all that a visit to a small tenant needs of it.
+#[repr(C, align(64))]
 pub(crate) struct Pool {
     standing: Standing,
-    pub(crate) account: Account,
     nursery: Lock<Nursery>,
     /// Whether the nursery was full at some time and a class got a bin instead.
     is_outgrown: AtomicBool,
+    pub(crate) account: Account,
     /// Pages that other tenants had written and that were zeroed for this one.
     scrubbed: AtomicU64,
     /// Bytes of large blocks, rounded up to pages.
     large_bytes: AtomicU64,
     bins: [Once<Bin>; CLASSES],
 }
+
+#[cfg(not(loom))]
+const _: () = assert!(core::mem::offset_of!(Pool, account) <= 64, "standing and nursery share a cache line");
 
 /// What a pool holds, for reports. Bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,11 +162,6 @@ impl Pool {
         self.standing.retire()
     }
 
-    /// Whether the tenant has retired.
-    pub(crate) fn is_retired(&self) -> bool {
-        self.standing.is_retired()
-    }
-
     /// Exchanges an empty magazine for one with blocks of `class`, up to `want` if they come from slabs. Returns it, and
     /// an empty one if that is left over. Without memory what comes back is empty.
     pub(crate) fn refill(
@@ -205,7 +203,7 @@ impl Pool {
     /// A block of `class` for a thread without a cache: from the nursery while the pool is small, else from a slab.
     pub(crate) fn allocate(&self, shared: &Shared, class: usize, purpose: Purpose) -> Option<NonNull<u8>> {
         let size = block_size(class);
-        let has_bin = at(&self.bins, class).get().is_some();
+        let has_bin = !self.is_small() && at(&self.bins, class).get().is_some();
         if let Some(block) = self.allocate_nursery(shared, size, has_bin, purpose) {
             return Some(block);
         }
@@ -361,7 +359,7 @@ impl Pool {
     }
 
     /// Pages of large blocks.
-    #[cfg(any(test, fuzzing, feature = "checks-full"))]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn large_pages(&self) -> u64 {
         // Relaxed: a statistic.
         self.large_bytes.load(Ordering::Relaxed) / crate::base::units::PAGE as u64
@@ -369,7 +367,7 @@ impl Pool {
 
     /// The invariants of every bin and of the nursery; **Charged**, for a pool that nobody works on meanwhile and that
     /// is charged for nothing held elsewhere.
-    #[cfg(any(test, fuzzing, feature = "checks-full"))]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn assert_invariants(&self) {
         self.nursery.lock().assert_invariants();
         let mut pages = self.large_pages() + u64::from(self.nursery.lock().pages());

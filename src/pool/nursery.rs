@@ -33,12 +33,12 @@ impl Nursery {
         u64::from(self.lines.used()) * LINE as u64
     }
 
-    #[cfg(any(test, fuzzing, feature = "checks-full"))]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn pages(&self) -> u32 {
         self.lines.pages()
     }
 
-    #[cfg(any(test, fuzzing, feature = "checks-full"))]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn assert_invariants(&self) {
         self.lines.assert_invariants();
     }
@@ -52,7 +52,7 @@ impl Pool {
     }
 
     /// A block of `size` bytes, a multiple of its alignment, from the nursery. `None`: too large, or no room, or its class
-    /// has a bin (`has_bin`) since the nursery was outgrown.
+    /// has a bin (`has_bin`), since the nursery was outgrown.
     pub(super) fn allocate_nursery(
         &self,
         shared: &Shared,
@@ -61,7 +61,7 @@ impl Pool {
         purpose: Purpose,
     ) -> Option<NonNull<u8>> {
         let lines = size / LINE;
-        if lines > MAX_LINES || (has_bin && !self.is_small()) {
+        if lines > MAX_LINES || has_bin {
             return None;
         }
         // The size of a class is a multiple of every alignment it serves.
@@ -81,6 +81,13 @@ impl Pool {
             .take_span(shared, SpanRequest::new(1, Kind::NURSERY, purpose))
             .ok()?;
         let mut nursery = self.nursery.lock();
+        // Another thread may have brought a page meanwhile. Of two pages one would stay empty, and a page goes only when
+        // it becomes empty: it would be charged for ever, and a tenant that has retired never drain.
+        if let Some(block) = nursery.lines.take(lines, align, fit) {
+            drop(nursery);
+            self.release(shared, page);
+            return Some(block);
+        }
         nursery.lines.insert(page);
         nursery.lines.take(lines, align, fit)
     }

@@ -52,9 +52,4 @@ impl Standing {
         in_one_order();
         is_first
     }
-
-    pub(crate) fn is_retired(&self) -> bool {
-        // Relaxed: asked by the registry, under its lock, and by reports.
-        self.is_retired.load(Ordering::Relaxed)
-    }
 }

@@ -53,7 +53,9 @@ fn large(size: usize, zero: bool) -> LargeRequest {
 fn a_small_tenant_shares_pages_among_its_sizes() {
     let world = world();
     let (shared, pool) = (world.root(), tenant(world.root(), 1));
-    let blocks: Vec<_> = (0..10).map(|class| (class, allocate(shared, pool, class))).collect();
+    let blocks: Vec<_> = (0..10)
+        .map(|class| (class, allocate(shared, pool, class)))
+        .collect();
     assert!(blocks.iter().all(|(_, block)| kind_of(*block) == Kind::NURSERY));
     assert_eq!(pool.account.charged(), 1, "ten sizes in one page");
     let bytes: usize = blocks.iter().map(|(class, _)| block_size(*class)).sum();
@@ -61,7 +63,10 @@ fn a_small_tenant_shares_pages_among_its_sizes() {
     for (class, block) in blocks {
         deallocate(shared, pool, class, block);
     }
-    assert_eq!((pool.account.charged(), pool.holdings()), (0, Holdings::default()));
+    assert_eq!(
+        (pool.account.charged(), pool.holdings()),
+        (0, Holdings::default())
+    );
     pool.assert_invariants();
 }
 
@@ -74,7 +79,10 @@ fn a_class_gets_slabs_when_the_nursery_is_full() {
     let kinds: Vec<_> = blocks.iter().map(|block| kind_of(*block)).collect();
     let first = kinds.iter().position(|kind| *kind == Kind::slab(class)).unwrap();
     assert!(kinds[..first].iter().all(|kind| *kind == Kind::NURSERY));
-    assert!(kinds[first..].iter().all(|kind| *kind == Kind::slab(class)), "and stays with them");
+    assert!(
+        kinds[first..].iter().all(|kind| *kind == Kind::slab(class)),
+        "and stays with them"
+    );
     assert_eq!(pool.holdings().out, (200 * block_size(class)) as u64);
     pool.assert_invariants();
     for block in blocks {
@@ -95,7 +103,11 @@ fn what_another_tenant_wrote_is_scrubbed_and_counted() {
         block.write_bytes(0xaa, size);
         first.deallocate_large(shared, block, size, 1);
         let own = first.allocate_large(shared, large(size, false)).unwrap();
-        assert_eq!((own, *own.as_ptr()), (block, 0xaa), "the same tenant gets it as it is");
+        assert_eq!(
+            (own, *own.as_ptr()),
+            (block, 0xaa),
+            "the same tenant gets it as it is"
+        );
         first.deallocate_large(shared, own, size, 1);
         let foreign = second.allocate_large(shared, large(size, false)).unwrap();
         let bytes = core::slice::from_raw_parts(foreign.as_ptr(), size);
@@ -118,7 +130,9 @@ fn the_rest_of_a_large_blocks_last_segment_is_scrubbed_too() {
         first.deallocate_large(shared, block, whole, 1);
         let short = second.allocate_large(shared, large(part, false)).unwrap();
         assert_eq!(short, block);
-        let long = second.resize_large(shared, short, part, large(whole, false)).unwrap();
+        let long = second
+            .resize_large(shared, short, part, large(whole, false))
+            .unwrap();
         let bytes = core::slice::from_raw_parts(long.as_ptr(), whole);
         assert!(bytes.iter().all(|byte| *byte == 0), "grown in place");
         second.deallocate_large(shared, long, whole, 1);
@@ -137,7 +151,10 @@ fn zeroed_memory_is_zero_whoever_had_it() {
             pool.deallocate_large(shared, block, size, 1);
             let zeroed = pool.allocate_large(shared, large(size, true)).unwrap();
             let bytes = core::slice::from_raw_parts(zeroed.as_ptr(), size);
-            assert!(zeroed == block && bytes.iter().all(|byte| *byte == 0), "{size} bytes");
+            assert!(
+                zeroed == block && bytes.iter().all(|byte| *byte == 0),
+                "{size} bytes"
+            );
             pool.deallocate_large(shared, zeroed, size, 1);
         }
     }
@@ -180,7 +197,10 @@ fn a_limit_refuses_one_request_and_nothing_is_charged_for_it() {
     assert_eq!(pool.account.charged(), 10);
     // SAFETY: the block is ours, of this size.
     unsafe {
-        assert_eq!(pool.resize_large(shared, block, 10 * 4096, request(11 * 4096)), None);
+        assert_eq!(
+            pool.resize_large(shared, block, 10 * 4096, request(11 * 4096)),
+            None
+        );
         pool.deallocate_large(shared, block, 10 * 4096, 1);
     }
     assert_eq!((pool.account.charged(), pool.account.overdraft()), (0, 0));

@@ -127,7 +127,7 @@ impl LineSet {
     }
 
     /// **Count** for every page, and their sum.
-    #[cfg(any(test, fuzzing, feature = "checks-full"))]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn assert_invariants(&self) {
         let (mut pages, mut free) = (0, 0);
         for row in self.pages.rows() {

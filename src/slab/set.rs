@@ -233,7 +233,7 @@ impl SlabSet {
     }
 
     /// **Count** and **Listed** for every slab that has a free block, and their sum against **Out**.
-    #[cfg(any(test, fuzzing, feature = "checks-full"))]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn assert_invariants(&self) {
         let mut free = 0u64;
         for (number, list) in self.lists.iter().enumerate() {

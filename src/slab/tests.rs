@@ -73,7 +73,10 @@ fn a_slab_gives_every_block_once_in_ascending_order() {
         let expected = (0..count).map(|n| base + n * block_size(class));
         assert!(expected.eq(blocks.iter().map(|block| block.as_ptr().addr())));
         assert_eq!(set.take(1, |_| {}), 0, "nothing is left");
-        assert_eq!((set.out(), set.slabs(), set.pages()), (count as u64, 1, pages as u32));
+        assert_eq!(
+            (set.out(), set.slabs(), set.pages()),
+            (count as u64, 1, pages as u32)
+        );
         assert_eq!(give(&world, &mut set, &mut blocks), 0, "one empty slab is kept");
         set.assert_invariants();
         give_span(&world, set.take_empty().unwrap());

@@ -69,6 +69,7 @@ impl Chunk {
     }
 
     /// The unused segments, as (first, count).
+    #[cfg(any(test, fuzzing))]
     pub(super) fn unused(&self) -> runs::Runs<'_> {
         runs::Runs::of(&self.unused)
     }
@@ -82,6 +83,7 @@ impl Chunk {
         (base - self.base) / SEGMENT
     }
 
+    #[cfg(any(test, fuzzing))]
     pub(super) fn segments(&self) -> usize {
         self.segments as usize
     }

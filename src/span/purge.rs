@@ -85,11 +85,10 @@ impl Spans {
             drop(state);
             // 2. Its backing goes, header included.
             let base = core::ptr::with_exposed_provenance_mut(record.base);
-            // SAFETY: the segment is part of a chunk, and in the hands of this thread alone.
-            let is_clean = match core::ptr::NonNull::new(base) {
-                Some(base) => unsafe { self.os.purge(base, SEGMENT) },
-                None => false,
-            };
+            let is_clean = core::ptr::NonNull::new(base).is_some_and(|base| {
+                // SAFETY: the segment is part of a chunk, and in the hands of this thread alone.
+                unsafe { self.os.purge(base, SEGMENT) }
+            });
             // 3. It is unused from now on.
             let mut state = self.state.lock();
             state.give_segments(id, 1, !is_clean, Tag::NOBODY, record.idle_since);

@@ -313,7 +313,7 @@ impl Records {
 
     /// **Buckets**: a segment for spans is in the bucket of its longest run iff it has a free page, its counts are its
     /// map's, and `idle` counts those without a page in use.
-    #[cfg(any(test, fuzzing, feature = "checks-full"))]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn assert_invariants(&self) {
         let mut idle = 0;
         let mut linked = 0;

@@ -304,7 +304,7 @@ impl Spans {
     }
 
     /// **Home** and **Buckets** over all records.
-    #[cfg(any(test, fuzzing, feature = "checks-full"))]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn assert_invariants(&self) {
         let state = self.state.lock();
         state.records.assert_invariants();

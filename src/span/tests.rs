@@ -74,7 +74,10 @@ fn empty_segments_go_back_when_they_have_aged_and_not_before() {
     os.advance(10_000);
     memory.give(span, TENANT);
     memory.spans.purge_aged();
-    assert_eq!((os.calls(Call::Purge), memory.spans.dirty_bytes()), (0, 100 * PAGE));
+    assert_eq!(
+        (os.calls(Call::Purge), memory.spans.dirty_bytes()),
+        (0, 100 * PAGE)
+    );
     // Nor does looking often keep it from ageing.
     for _ in 0..9 {
         os.advance(100);
@@ -95,7 +98,12 @@ fn trim_keeps_what_it_is_told_and_not_more() {
     let memory = world.root();
     // Twenty segments, each with ten free pages that were written: none of them idle.
     let spans: Vec<_> = (0..20)
-        .map(|_| (memory.take(440, TENANT).unwrap(), memory.take(63, TENANT).unwrap()))
+        .map(|_| {
+            (
+                memory.take(440, TENANT).unwrap(),
+                memory.take(63, TENANT).unwrap(),
+            )
+        })
         .collect();
     let kept: Vec<_> = spans
         .into_iter()
@@ -154,7 +162,10 @@ fn a_mapping_moves_or_stays_though_the_tables_cannot_grow() {
     let world = world();
     let memory = world.root();
     let pages = large::OWN_MAPPING / PAGE;
-    let block = memory.spans.take_large(pages, PAGE, TENANT, false, &memory.metadata).unwrap();
+    let block = memory
+        .spans
+        .take_large(pages, PAGE, TENANT, false, &memory.metadata)
+        .unwrap();
     for n in 1..4 {
         world.os().fail(Rule {
             kind: None,
@@ -163,13 +174,21 @@ fn a_mapping_moves_or_stays_though_the_tables_cannot_grow() {
         });
     }
     // SAFETY: the block is ours.
-    let moved = unsafe { memory.spans.remap_own(block.base, 2 * pages, SEGMENT, &memory.metadata) };
+    let moved = unsafe {
+        memory
+            .spans
+            .remap_own(block.base, 2 * pages, SEGMENT, &memory.metadata)
+    };
     assert_eq!(moved, None);
     let info = memory.spans.large_info(block.base).unwrap();
     assert_eq!((info.tag, info.pages), (TENANT, pages), "nothing has changed");
     world.os().clear_faults();
     // SAFETY: as above.
-    let moved = unsafe { memory.spans.remap_own(block.base, 2 * pages, SEGMENT, &memory.metadata) };
+    let moved = unsafe {
+        memory
+            .spans
+            .remap_own(block.base, 2 * pages, SEGMENT, &memory.metadata)
+    };
     let info = memory.spans.give_large(moved.unwrap(), &memory.metadata).unwrap();
     assert_eq!(info.pages, 2 * pages);
     assert_eq!(world.os().mapped_bytes_of(crate::os::MapKind::Large), 0);
@@ -179,7 +198,10 @@ fn a_mapping_moves_or_stays_though_the_tables_cannot_grow() {
 fn a_large_block_is_found_by_its_address_and_by_no_other() {
     let world = world();
     let memory = world.root();
-    let block = memory.spans.take_large(3 * SEGMENT_PAGES, PAGE, TENANT, false, &memory.metadata).unwrap();
+    let block = memory
+        .spans
+        .take_large(3 * SEGMENT_PAGES, PAGE, TENANT, false, &memory.metadata)
+        .unwrap();
     for offset in [SEGMENT, 2 * SEGMENT, PAGE] {
         // SAFETY: inside the block.
         let inside = unsafe { block.base.add(offset) };
@@ -187,5 +209,9 @@ fn a_large_block_is_found_by_its_address_and_by_no_other() {
         assert_eq!(memory.spans.give_large(inside, &memory.metadata), None);
     }
     assert!(memory.spans.give_large(block.base, &memory.metadata).is_some());
-    assert_eq!(memory.spans.give_large(block.base, &memory.metadata), None, "once");
+    assert_eq!(
+        memory.spans.give_large(block.base, &memory.metadata),
+        None,
+        "once"
+    );
 }

@@ -9,7 +9,10 @@ fn a_cache_is_in_one_pair_of_hands() {
     assert!(!parking.take() && !parking.activate());
     parking.park();
     assert!(parking.take());
-    assert!(!parking.take() && !parking.activate(), "its thread does without it meanwhile");
+    assert!(
+        !parking.take() && !parking.activate(),
+        "its thread does without it meanwhile"
+    );
     parking.put_back();
     assert!(parking.activate());
 }
@@ -129,7 +132,10 @@ mod models {
             });
             let is_vacant = tenancy.retire();
             user.join().unwrap();
-            assert!(is_vacant || !tenancy.visit.is(TENANT), "the next sweep makes it vacant");
+            assert!(
+                is_vacant || !tenancy.visit.is(TENANT),
+                "the next sweep makes it vacant"
+            );
         });
     }
 

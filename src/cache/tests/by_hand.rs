@@ -90,7 +90,10 @@ fn foreign_blocks_go_home_when_the_thread_changes_tenant() {
     let out = pool.holdings().out;
     thread.enter(world.root().shared.root(), Tag::ROOT);
     blocks.iter().for_each(|block| deallocate(thread, CLASS, *block));
-    assert!(pool.holdings().out > 0 && pool.holdings().out <= out, "some still wait");
+    assert!(
+        pool.holdings().out > 0 && pool.holdings().out <= out,
+        "some still wait"
+    );
     thread.enter(pool, tag);
     assert_eq!(pool.holdings().out, 0);
 }
@@ -126,12 +129,17 @@ fn what_a_thread_keeps_goes_back_when_it_leaves() {
         thread.enter(pool, tag);
         for class in 0..CLASSES {
             let blocks: Vec<_> = (0..90).map(|_| allocate(thread, class)).collect();
-            blocks.into_iter().for_each(|block| deallocate(thread, class, block));
+            blocks
+                .into_iter()
+                .for_each(|block| deallocate(thread, class, block));
         }
     }
     // SAFETY: nobody uses the thread any more.
     unsafe { threads.leave(thread) };
-    threads.shared.all_pools().for_each(|pool| pool.trim(&threads.shared));
+    threads
+        .shared
+        .all_pools()
+        .for_each(|pool| pool.trim(&threads.shared));
     assert_eq!((threads.count(), threads.shared.ledger.charged()), (0, 0));
     threads.shared.spans.assert_idle();
 }
@@ -143,7 +151,9 @@ type Board = Mutex<Vec<(usize, usize, u64)>>;
 fn work(threads: &'static Threads, tenants: &[(&'static Pool, Tag)], board: &Board, seed: u64) {
     let mut state = seed;
     let mut random = || {
-        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        state = state
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(0x1405_7b7e_f767_814f);
         (state >> 33) as usize
     };
     let mut thread = threads.join().unwrap();
@@ -155,7 +165,10 @@ fn work(threads: &'static Threads, tenants: &[(&'static Pool, Tag)], board: &Boa
                 thread = threads.join().unwrap();
             }
             1 => threads.flush_sleeping(),
-            2 => threads.shared.all_pools().for_each(|pool| pool.trim(&threads.shared)),
+            2 => threads
+                .shared
+                .all_pools()
+                .for_each(|pool| pool.trim(&threads.shared)),
             3..8 => {
                 let (pool, tag) = tenants[random() % tenants.len()];
                 thread.enter(pool, tag);
@@ -166,7 +179,10 @@ fn work(threads: &'static Threads, tenants: &[(&'static Pool, Tag)], board: &Boa
                 let mark = seed << 32 | round;
                 // SAFETY: the block is ours, of at least 16 bytes.
                 unsafe { block.cast::<u64>().write(mark) };
-                board.lock().unwrap().push((block.expose_provenance(), class, mark));
+                board
+                    .lock()
+                    .unwrap()
+                    .push((block.expose_provenance(), class, mark));
             }
             _ => {
                 let mut board = board.lock().unwrap();
@@ -176,7 +192,8 @@ fn work(threads: &'static Threads, tenants: &[(&'static Pool, Tag)], board: &Boa
                     drop(board);
                     let block: *mut u8 = core::ptr::with_exposed_provenance_mut(block);
                     // SAFETY: the block is ours now.
-                    assert_eq!(unsafe { block.cast::<u64>().read() }, mark, "a block lost what was written");
+                    let found = unsafe { block.cast::<u64>().read() };
+                    assert_eq!(found, mark, "a block lost what was written");
                     deallocate(thread, class, NonNull::new(block).unwrap());
                 }
             }
