@@ -208,6 +208,9 @@ unsafe fn large_owner(block: NonNull<u8>, size: usize, align: usize) -> &'static
 /// As for `GlobalAlloc::realloc`.
 #[inline(never)]
 pub(crate) unsafe fn reallocate(block: *mut u8, old: usize, align: usize, new: usize) -> *mut u8 {
+    if new > MAX_REQUEST {
+        return core::ptr::null_mut();
+    }
     let (old_class, new_class, grows) = (class_of(old, align), class_of(new, align), new > old);
     if old_class.is_none()
         && new_class.is_none()
@@ -215,7 +218,13 @@ pub(crate) unsafe fn reallocate(block: *mut u8, old: usize, align: usize, new: u
     {
         // SAFETY: the caller's promise.
         let resized = unsafe {
-            let request = LargeRequest { size: new, align, zero: false, grows, purpose: Purpose::Ambient };
+            let request = LargeRequest {
+                size: new,
+                align,
+                zero: false,
+                grows,
+                purpose: Purpose::Ambient,
+            };
             large_owner(start, old, align).resize_large(&HEAP.shared, start, old, request)
         };
         if let Some(resized) = resized {
@@ -297,9 +306,7 @@ pub(crate) fn maintain() {
     HEAP.shared.all_pools().for_each(|pool| pool.trim(&HEAP.shared));
     HEAP.shared.spans.purge_aged();
     let in_use = (HEAP.shared.ledger.charged() as usize) << PAGE_SHIFT;
-    HEAP.shared
-        .spans
-        .trim((in_use / KEPT_FRACTION).max(KEPT_LEAST));
+    HEAP.shared.spans.trim((in_use / KEPT_FRACTION).max(KEPT_LEAST));
 }
 
 /// Of what is in use, `maintain` keeps this part again of free memory with backing, for the next rise. Headers, and what

@@ -41,7 +41,11 @@ pub(crate) const fn class_of(size: usize, align: usize) -> Option<usize> {
     // One comparison says whether both the size and the alignment are small: `align << 4` has one bit, which leaves
     // the range at `2 * MAX_SMALL_ALIGN`, or none, of an alignment that is out of all range.
     const _: () = assert!(MAX_SMALL_ALIGN << 4 == MAX_SMALL);
-    if (last | (align << 4).wrapping_sub(1)) < MAX_SMALL { Some(TABLE[last / GRANULE] as usize) } else { None }
+    if (last | (align << 4).wrapping_sub(1)) < MAX_SMALL {
+        Some(TABLE[last / GRANULE] as usize)
+    } else {
+        None
+    }
 }
 
 /// Sizes that differ by less than this from the next multiple have the same class.
@@ -96,7 +100,7 @@ mod tests {
                 let class = class_of(size, align).unwrap();
                 assert!(class < CLASSES, "size {size} align {align}");
                 assert!(
-                    block_size(class) >= size && block_size(class) % align == 0,
+                    block_size(class) >= size && block_size(class).is_multiple_of(align),
                     "size {size} align {align}"
                 );
             }

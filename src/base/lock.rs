@@ -96,31 +96,16 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Takes the lock if it is free.
-    #[inline]
-    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
-        // Acquire: as in `lock`.
-        if self
-            .word
-            .compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)
-            .is_err()
-        {
-            return None;
-        }
-        rank::taking(self.rank);
-        Some(Guard {
-            lock: self,
-            passed: false,
-        })
-    }
-
     #[cold]
     #[inline(never)]
     fn lock_slow(&self, may_pass: bool) -> Guard<'_, T> {
         // 1. The forking thread holds every lock already and walks through.
         if may_pass && fork::is_mine() {
             rank::dropping(self.rank);
-            return Guard { lock: self, passed: true };
+            return Guard {
+                lock: self,
+                passed: true,
+            };
         }
         // 2. A short wait.
         for _ in 0..SPINS {

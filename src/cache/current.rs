@@ -8,8 +8,14 @@
 //! | Linux on x86-64 | `symbol.rs` | a symbol of our own in thread-local storage: two instructions in every build |
 //! | the rest | `portable.rs` | `thread_local!`: as fast under LTO in an executable, a call elsewhere |
 
-#[cfg_attr(all(target_os = "linux", target_arch = "x86_64", not(any(miri, loom))), path = "current/symbol.rs")]
-#[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64", not(any(miri, loom)))), path = "current/portable.rs")]
+#[cfg_attr(
+    all(target_os = "linux", target_arch = "x86_64", not(any(miri, loom))),
+    path = "current/symbol.rs"
+)]
+#[cfg_attr(
+    not(all(target_os = "linux", target_arch = "x86_64", not(any(miri, loom)))),
+    path = "current/portable.rs"
+)]
 mod place;
 
 use super::Cache;

@@ -240,7 +240,12 @@ impl Cache {
     /// A block of `class` when the magazine in use is empty, or there is none.
     #[cold]
     #[inline(never)]
-    fn allocate_slow(&self, shared: &'static Shared, pool: &'static Pool, class: usize) -> Option<NonNull<u8>> {
+    fn allocate_slow(
+        &self,
+        shared: &'static Shared,
+        pool: &'static Pool,
+        class: usize,
+    ) -> Option<NonNull<u8>> {
         let (entry, spare) = (&self.entries[class], &self.spares[class]);
         // 1. The spare, if it has blocks.
         if let Some(full) = spare.get().filter(|top| length(*top) > 0) {
@@ -276,7 +281,13 @@ impl Cache {
     /// Takes a block of this cache's own pool when the magazine in use is full, or there is none.
     #[cold]
     #[inline(never)]
-    fn deallocate_slow(&self, shared: &'static Shared, pool: &'static Pool, class: usize, block: NonNull<u8>) {
+    fn deallocate_slow(
+        &self,
+        shared: &'static Shared,
+        pool: &'static Pool,
+        class: usize,
+        block: NonNull<u8>,
+    ) {
         let (entry, spare) = (&self.entries[class], &self.spares[class]);
         // 1. An empty magazine: the spare if it is one, else what the pool leaves of a full one, else a new one.
         let empty = match spare.take() {

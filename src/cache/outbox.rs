@@ -36,10 +36,6 @@ impl Outbox {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     /// Takes a block of `class`; sends all of them if it is full then.
     ///
     /// # Safety

@@ -106,10 +106,6 @@ impl Thread {
         self.depth.set(depth);
     }
 
-    pub(crate) fn home(&self) -> &'static Threads {
-        self.home
-    }
-
     fn shared(&self) -> &'static Shared {
         &self.home.shared
     }
@@ -128,13 +124,13 @@ impl Thread {
         // Acquire: the cache was written by this thread; the ordering is for the type.
         let kept = self.place_of(tag).load(Ordering::Acquire);
         // SAFETY: caches in the table live as long as the thread.
-        if let Some(cache) = unsafe { kept.as_ref() } {
-            if cache.parking.activate() {
-                if cache.tag() == tag && pool.is_live(tag) {
-                    return self.current.set(cache);
-                }
-                cache.parking.park();
+        if let Some(cache) = unsafe { kept.as_ref() }
+            && cache.parking.activate()
+        {
+            if cache.tag() == tag && pool.is_live(tag) {
+                return self.current.set(cache);
             }
+            cache.parking.park();
         }
         self.enter_slow(pool, tag);
     }

@@ -38,6 +38,11 @@ use core::ptr::NonNull;
 // Linux proper has everything the other layers would like to use. Miri runs none of it.
 #[cfg(all(target_os = "linux", not(miri)))]
 #[path = "linux.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "all platforms have the same names; not every build uses all of them"
+)]
 mod platform;
 
 // Kernels with `mmap`, `MADV_FREE` and pthreads, and an `errno` whose address `posix.rs` knows.
@@ -52,6 +57,11 @@ mod platform;
     not(miri)
 ))]
 #[path = "unix.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "all platforms have the same names; not every build uses all of them"
+)]
 mod platform;
 
 // Windows, wasm and rarer systems go through std, and so does Miri, which has no partial `munmap`, `madvise` or
@@ -68,6 +78,11 @@ mod platform;
     ))
 ))]
 #[path = "fallback.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "all platforms have the same names; not every build uses all of them"
+)]
 mod platform;
 
 // What the two unix platforms have in common: present exactly when one of them was chosen above.
@@ -82,6 +97,11 @@ mod platform;
     ),
     not(miri)
 ))]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "all platforms have the same names; not every build uses all of them"
+)]
 mod posix;
 
 // `/proc` and `/sys/fs/cgroup` are Linux's.
@@ -169,6 +189,10 @@ pub(crate) trait Os: Sync {
     /// # Safety
     ///
     /// As on the trait. Contents are kept, so the range may be in use.
+    #[allow(
+        dead_code,
+        reason = "tests hold every platform to it; no caller has gained by it yet"
+    )]
     unsafe fn populate(&self, base: NonNull<u8>, size: usize) -> bool;
 
     /// Makes a range of `old` bytes one of `new` bytes aligned to `align`, without copying.

@@ -55,7 +55,10 @@ impl Bin {
             slabs: SlabSet::new(class),
             reserve: Reserve::new(class, most.saturating_sub(depot::SLOTS)),
         };
-        Self { content: Lock::new(Rank::Bin, content), depot: Line(Depot::new(most)) }
+        Self {
+            content: Lock::new(Rank::Bin, content),
+            depot: Line(Depot::new(most)),
+        }
     }
 
     pub(super) fn depot(&self) -> &Depot {
@@ -79,8 +82,14 @@ impl Bin {
     }
 
     /// Keeps a full magazine, or sorts its blocks home and returns it empty. What empties goes through `release`.
-    pub(super) fn keep_or_sort_home(&self, magazine: Magazine, release: impl FnMut(Span)) -> Option<Magazine> {
-        let Err(mut magazine) = self.content.lock().reserve.push(magazine) else { return None };
+    pub(super) fn keep_or_sort_home(
+        &self,
+        magazine: Magazine,
+        release: impl FnMut(Span),
+    ) -> Option<Magazine> {
+        let Err(mut magazine) = self.content.lock().reserve.push(magazine) else {
+            return None;
+        };
         self.sort_home(&mut magazine, release);
         Some(magazine)
     }

@@ -34,7 +34,11 @@ const MAX_ALIGNED_SPAN: usize = MAX_ALIGNED_SPAN_PAGES * PAGE;
 /// Where a block of `size` bytes aligned to `align` lies, if it has no size class.
 pub(crate) fn place_of(size: usize, align: usize) -> Place {
     let largest = if align <= PAGE { MAX_SPAN } else { MAX_ALIGNED_SPAN };
-    if size <= largest && align <= MAX_ALIGNED_SPAN { Place::Span } else { Place::Large }
+    if size <= largest && align <= MAX_ALIGNED_SPAN {
+        Place::Span
+    } else {
+        Place::Large
+    }
 }
 
 /// What a caller asks for above the size classes. `size` may be zero, which is served as one byte.
@@ -252,7 +256,7 @@ pub(crate) unsafe fn owner_of_large(
         Place::Span => {
             // SAFETY: a span lies in a segment.
             let word = unsafe { OwnerWord::of(block.as_ptr()) };
-            (word.kind() == Kind::LARGE && block.as_ptr().addr() % PAGE == 0).then_some(word.tag())
+            (word.kind() == Kind::LARGE && block.as_ptr().addr().is_multiple_of(PAGE)).then_some(word.tag())
         }
         Place::Large => shared.spans.large_info(block).map(|info| info.tag),
     }

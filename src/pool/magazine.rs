@@ -153,7 +153,10 @@ unsafe impl Send for Chain {}
 
 impl Chain {
     pub(super) const fn new(class: usize) -> Self {
-        Self { first: None, capacity: capacity(class) as u16 }
+        Self {
+            first: None,
+            capacity: capacity(class) as u16,
+        }
     }
 
     pub(super) fn capacity(&self) -> usize {
@@ -164,7 +167,9 @@ impl Chain {
     pub(super) fn push(&mut self, magazine: Magazine) {
         crate::check!(magazine.is_full(), "a chained magazine is full");
         let top = magazine.into_top();
-        let next = self.first.map_or(core::ptr::null_mut(), |next| next.as_ptr().cast());
+        let next = self
+            .first
+            .map_or(core::ptr::null_mut(), |next| next.as_ptr().cast());
         // SAFETY: the slot behind the top of a full magazine is its sentinel's, and the magazine is the chain's now.
         unsafe { top.add(1).write(next) };
         self.first = Some(top);

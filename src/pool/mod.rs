@@ -100,7 +100,10 @@ pub(crate) struct Pool {
 }
 
 #[cfg(not(loom))]
-const _: () = assert!(core::mem::offset_of!(Pool, account) <= 64, "standing and nursery share a cache line");
+const _: () = assert!(
+    core::mem::offset_of!(Pool, account) <= 64,
+    "standing and nursery share a cache line"
+);
 
 /// What a pool holds, for reports. Bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -171,7 +174,9 @@ impl Pool {
         empty: Magazine,
         want: usize,
     ) -> (Magazine, Option<Magazine>) {
-        let Some(bin) = self.bin(shared, class) else { return (empty, None) };
+        let Some(bin) = self.bin(shared, class) else {
+            return (empty, None);
+        };
         // 1. What another thread gave up is warm.
         if let Some(full) = bin.depot().pop() {
             return (full, Some(empty));
@@ -196,7 +201,11 @@ impl Pool {
         let Some(bin) = at(&self.bins, class).get() else {
             crate::base::checks::abort_with("blocks of a bin that is not there", 0, class as u64, 0)
         };
-        let magazine = if magazine.is_full() { bin.depot().push(magazine).err()? } else { magazine };
+        let magazine = if magazine.is_full() {
+            bin.depot().push(magazine).err()?
+        } else {
+            magazine
+        };
         bin.keep_or_sort_home(magazine, |span| self.release(shared, span))
     }
 

@@ -26,7 +26,9 @@ pub(super) struct Nursery {
 
 impl Nursery {
     pub(super) const fn new() -> Self {
-        Self { lines: LineSet::new() }
+        Self {
+            lines: LineSet::new(),
+        }
     }
 
     pub(super) fn used_bytes(&self) -> u64 {

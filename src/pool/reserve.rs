@@ -17,7 +17,11 @@ pub(super) struct Reserve {
 impl Reserve {
     /// A reserve for up to `most` magazines of `class`.
     pub(super) fn new(class: usize, most: usize) -> Self {
-        Self { chain: Chain::new(class), count: 0, most: most as u16 }
+        Self {
+            chain: Chain::new(class),
+            count: 0,
+            most: most as u16,
+        }
     }
 
     /// Puts a full magazine in; gives it back if it is not full, or there is no room.

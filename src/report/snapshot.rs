@@ -181,7 +181,11 @@ fn write_row(
     let weight = weight.map_or(String::new(), |weight| alloc::format!("{weight}"));
     let bytes = |bytes: u64| alloc::format!("{}", Bytes(bytes));
     // Peaks were reached at different times: there is no sum.
-    let peak = if weight.is_empty() { String::new() } else { bytes(row.peak) };
+    let peak = if weight.is_empty() {
+        String::new()
+    } else {
+        bytes(row.peak)
+    };
     writeln!(
         f,
         "{name:width$} {weight:>6} {:>11} {:>11} {:>11} {:>11} {:>11} {:>11} {:>11} {:>8}",

@@ -12,7 +12,10 @@ impl Emptied {
     const ROOM: usize = 16;
 
     pub(crate) const fn new() -> Self {
-        Self { spans: [const { None }; Self::ROOM], count: 0 }
+        Self {
+            spans: [const { None }; Self::ROOM],
+            count: 0,
+        }
     }
 
     /// Takes a span. There is room for one more when [`is_full`](Self::is_full) says so: the slab being worked on.

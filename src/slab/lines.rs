@@ -85,7 +85,7 @@ impl LineSet {
         let row = unsafe { row_pointer.as_mut() };
         let offset = block.as_ptr().addr() - base.as_ptr().addr();
         let at = offset / LINE;
-        if offset % LINE != 0 || at + lines > LINES {
+        if !offset.is_multiple_of(LINE) || at + lines > LINES {
             abort_with(
                 "freed address is not the start of a block",
                 block.as_ptr().addr(),

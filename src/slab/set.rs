@@ -17,6 +17,7 @@ use super::shape;
 use crate::base::checks::{abort_with, at_mut};
 use crate::base::units::PAGE;
 use crate::size_class::block_size;
+use crate::span::segment::MAX_SLAB_PAGES;
 use crate::span::{Row, Span};
 
 /// Lists by fullness: up to a quarter free, up to half, more, and all of it.
@@ -40,7 +41,11 @@ impl Open {
         // SAFETY: the caller's promise; the row of a slab that is alive may be read.
         unsafe {
             let row = Row::of(block.as_ptr());
-            Self { row, base: Row::base(row).as_ptr().addr(), bytes: row.as_ref().pages as usize * PAGE }
+            Self {
+                row,
+                base: Row::base(row).as_ptr().addr(),
+                bytes: row.as_ref().pages as usize * PAGE,
+            }
         }
     }
 }
@@ -142,7 +147,12 @@ impl SlabSet {
             let offset = address - slab.base;
             let number = shape::block_at(class, offset).filter(|number| *number < row.capacity as usize);
             let Some(number) = number else {
-                abort_with("freed address is not the start of a block", address, offset as u64, 0)
+                abort_with(
+                    "freed address is not the start of a block",
+                    address,
+                    offset as u64,
+                    0,
+                )
             };
             let (word, bit) = (&mut row.free[number / 64 % 4], 1 << (number % 64));
             if *word & bit != 0 {
@@ -176,6 +186,7 @@ impl SlabSet {
     pub(crate) fn insert(&mut self, mut span: Span) {
         let pages = span.pages();
         let capacity = shape::capacity(self.class as usize, pages);
+        crate::check!(pages <= MAX_SLAB_PAGES, "a slab's pages find its row");
         let row = span.row_mut();
         row.free = [0; 4];
         crate::base::runs::set(&mut row.free, 0, capacity);
@@ -247,8 +258,7 @@ impl SlabSet {
                 free += u64::from(row.free_count);
             }
         }
-        let most = u64::from(self.pages) * (PAGE as u64)
-            / (block_size(self.class as usize) as u64);
+        let most = u64::from(self.pages) * (PAGE as u64) / (block_size(self.class as usize) as u64);
         assert!(
             self.out + free <= most,
             "{} out and {free} free of at most {most}",

@@ -97,7 +97,11 @@ impl Spans {
         let base = NonNull::new(core::ptr::with_exposed_provenance_mut(record.base))?;
         Some(LargeBlock {
             base,
-            dirty_pages: if is_own { dirty_pages.min(pages) } else { dirty_pages },
+            dirty_pages: if is_own {
+                dirty_pages.min(pages)
+            } else {
+                dirty_pages
+            },
             is_own,
         })
     }
@@ -171,7 +175,13 @@ impl Spans {
                 state.records.table[index].state = Use::LargeTail;
             }
         } else if need < have {
-            state.give_segments(RecordId::from_index(id.index() + need), have - need, true, record.tag, now_ms);
+            state.give_segments(
+                RecordId::from_index(id.index() + need),
+                have - need,
+                true,
+                record.tag,
+                now_ms,
+            );
         }
         let record = state.records.get_mut(id);
         (record.pages, record.segments) = (pages, need as u32);

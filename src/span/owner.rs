@@ -149,7 +149,7 @@ impl OwnerWord {
 }
 
 /// Where in the first page of a header a page's word can be: 8 bytes to each of the segment's pages.
-const OFFSET_MASK: usize = (SEGMENT >> PAGE_SHIFT) * 8 - 1 & !7;
+const OFFSET_MASK: usize = ((SEGMENT >> PAGE_SHIFT) * 8 - 1) & !7;
 
 #[cfg(test)]
 mod tests {

@@ -244,7 +244,13 @@ impl Records {
     }
 
     /// Puts the pages back among what is free. Says whether the segment is idle now.
-    pub(super) fn give(&mut self, id: RecordId, page: usize, pages: usize, now_ms: impl FnOnce() -> u64) -> bool {
+    pub(super) fn give(
+        &mut self,
+        id: RecordId,
+        page: usize,
+        pages: usize,
+        now_ms: impl FnOnce() -> u64,
+    ) -> bool {
         self.unlink(id);
         let record = self.get_mut(id);
         crate::check!(

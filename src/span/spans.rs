@@ -143,7 +143,12 @@ impl Spans {
         let is_idle = state.records.give(id, page, span.pages(), || self.os.now_ms());
         drop(state);
         // Relaxed: a count that only paces the clock.
-        if is_idle || self.gives.fetch_add(1, Ordering::Relaxed) % GIVES_PER_LOOK == 0 {
+        if is_idle
+            || self
+                .gives
+                .fetch_add(1, Ordering::Relaxed)
+                .is_multiple_of(GIVES_PER_LOOK)
+        {
             self.purge_aged();
         }
     }
@@ -287,7 +292,10 @@ impl Spans {
         for index in 0..state.records.table.len() {
             let record = &state.records.table[index];
             let is_used = matches!(record.state, Use::Large | Use::LargeTail | Use::Mapping);
-            assert!(!is_used && (record.state != Use::Spans || record.is_idle()), "{record:?}");
+            assert!(
+                !is_used && (record.state != Use::Spans || record.is_idle()),
+                "{record:?}"
+            );
         }
     }
 
@@ -422,4 +430,7 @@ impl State {
     }
 }
 
-const _: () = assert!(HEADER_PAGES <= MAX_ALIGNED_SPAN_PAGES, "the largest aligned span fits an open segment");
+const _: () = assert!(
+    HEADER_PAGES <= MAX_ALIGNED_SPAN_PAGES,
+    "the largest aligned span fits an open segment"
+);

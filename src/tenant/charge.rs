@@ -60,7 +60,8 @@ impl Tenant {
         }
         ledger
             .charge(&pool.account, pages, Purpose::Fallible)
-            .inspect_err(|_| pool.account.count_denied()).map_err(|refusal| match refusal {
+            .inspect_err(|_| pool.account.count_denied())
+            .map_err(|refusal| match refusal {
                 Refusal::Limit => Error::LimitExceeded {
                     tenant: self.id(),
                     wanted: bytes,

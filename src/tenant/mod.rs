@@ -179,7 +179,11 @@ impl Tenant {
 
     fn check_not_root(&self, key: &'static str) -> Result<(), Error> {
         let reason = "root, to which everything counts that counts to nobody else, has none";
-        if self.tag() == Tag::ROOT { Err(Error::InvalidConfig { key, reason }) } else { Ok(()) }
+        if self.tag() == Tag::ROOT {
+            Err(Error::InvalidConfig { key, reason })
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether it has retired.

@@ -142,7 +142,7 @@ fn unsafe_in_a_wrong_place_is_found() {
     for path in [
         "ledger/mod.rs",
         "tenant/mod.rs",
-        "pool/mod.rs",
+        "report/mod.rs",
         "base/units.rs",
         "config.rs",
         "spanner.rs",

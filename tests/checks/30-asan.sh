@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Does the address sanitizer find anything in the unit tests, and in the program that runs on the allocator?
+#
+# It sees the memory of the C library's malloc and of the stack, thus the tables of tests and of the simulated operating
+# system; what the allocator itself hands out is checked by the tests' own oracle.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+if ! rustc +nightly --version >/dev/null 2>&1; then
+    echo "skipped: no nightly toolchain (rustup toolchain install nightly)"
+    exit 0
+fi
+
+readonly host=x86_64-unknown-linux-gnu
+tests=(--lib)
+if [[ -f tests/drop_in.rs ]]; then tests+=(--test drop_in); fi
+
+# Leaks are not looked for: tenants and their pools live as long as the process.
+export ASAN_OPTIONS=detect_leaks=0
+# A quarter of the usual cases: each takes ten times as long.
+export PROPTEST_CASES=64
+export RUSTFLAGS="-Zsanitizer=address -Cdebuginfo=line-tables-only"
+# Not with a full table of mappings: the sanitizer itself needs some.
+cargo +nightly test --quiet --target "$host" --target-dir "${CARGO_TARGET_DIR:-target}/asan" "${tests[@]}" -- \
+    --skip a_full_table_of_mappings

@@ -1,0 +1,172 @@
+//! Promise: a process may fork at any moment, from any thread. The child can do everything, the parent goes on.
+//!
+//! `TENANCY_FORKS=10000 cargo test --release --test fork` for the long run.
+#![cfg(unix)]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use common::{Random, scale, well_in_child};
+use tenancy::{Tenancy, Tenant};
+
+#[global_allocator]
+static ALLOC: Tenancy = Tenancy::new();
+
+/// What a child may take until it is taken for dead.
+const WATCHDOG_SECONDS: u32 = 10;
+
+/// Forks, lets the child run `body`, and says whether that ended well.
+fn fork_and(body: impl FnOnce()) -> bool {
+    // SAFETY: the child does what a child of a process with threads may not do on other allocators: that is the test.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: as above; a child that hangs is killed, one that panics aborts.
+        unsafe { libc::alarm(WATCHDOG_SECONDS) };
+        body();
+        // SAFETY: ends the child without what the parent registered.
+        unsafe { libc::_exit(0) };
+    }
+    assert!(child > 0, "fork");
+    let mut status = 0;
+    // SAFETY: waits for that child.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    status == 0
+}
+
+/// All that a child should be able to do.
+fn everything() {
+    let mut blocks: Vec<Vec<u8>> = (0..300).map(|i| vec![i as u8; 1 << (i % 14)]).collect();
+    blocks.push(vec![1; 100_000]);
+    let (segments, mut mapping) = (vec![0u8; 3 << 20], vec![0u8; 33 << 20]);
+    mapping[33 << 19] = segments[1] + 1;
+    let tenant = Tenant::builder("made in a child").build().unwrap();
+    let kept = tenant.in_scope(|| blocks.clone());
+    assert!(tenant.stats().charged > 100_000);
+    drop((blocks, segments, mapping));
+    thread::spawn(move || drop(kept)).join().unwrap();
+    tenancy::maintain();
+    assert_eq!(tenant.stats().charged, 0);
+    tenant.retire().unwrap();
+    assert!(tenancy::snapshot().tenants.len() >= 1);
+}
+
+/// Threads that use the allocator in every way until they are told to stop.
+fn load(threads: usize, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<()>> {
+    (0..threads)
+        .map(|number| {
+            let stop = stop.clone();
+            thread::spawn(move || {
+                let mut random = Random(number as u64);
+                let mut kept: Vec<Vec<u8>> = Vec::new();
+                let mut round = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    round += 1;
+                    let tenant = Tenant::builder(format!("load {number} {round}")).build().unwrap();
+                    tenant.in_scope(|| {
+                        for _ in 0..200 {
+                            let power = if random.once_in(100) { 22 } else { 12 };
+                            let power = random.below(power);
+                            let length = 1 + random.below(1 << power);
+                            kept.push(vec![number as u8; length]);
+                            if kept.len() > 100 {
+                                let gone = kept.swap_remove(random.below(100));
+                                assert!(gone.iter().all(|byte| *byte == number as u8));
+                            }
+                        }
+                    });
+                    tenant.retire().unwrap();
+                    if random.once_in(50) {
+                        tenancy::maintain();
+                    }
+                    if random.once_in(20) {
+                        let moved = std::mem::take(&mut kept);
+                        thread::spawn(move || drop(moved)).join().unwrap();
+                    }
+                }
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn a_child_of_a_quiet_process_can_do_everything() {
+    well_in_child("a_child_of_a_quiet_process_can_do_everything", 60, || {
+        let kept: Vec<String> = (0..10_000).map(|number| number.to_string()).collect();
+        assert!(fork_and(|| {
+            everything();
+            assert!(
+                kept.iter()
+                    .enumerate()
+                    .all(|(number, text)| *text == number.to_string())
+            );
+            assert!(fork_and(everything), "nor is a grandchild different");
+        }));
+        everything();
+    });
+}
+
+#[test]
+fn children_of_a_process_under_load_can_do_everything() {
+    well_in_child("children_of_a_process_under_load_can_do_everything", 1200, || {
+        let stop = Arc::new(AtomicBool::new(false));
+        let workers = load(4, &stop);
+        for number in 0..scale("TENANCY_FORKS", 1000) {
+            assert!(fork_and(everything), "fork {number}");
+        }
+        stop.store(true, Ordering::Relaxed);
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+        everything();
+    });
+}
+
+/// The C library may run the fork handlers of two threads at the same time.
+#[test]
+fn threads_may_fork_at_the_same_time() {
+    well_in_child("threads_may_fork_at_the_same_time", 120, || {
+        let stop = Arc::new(AtomicBool::new(false));
+        let workers = load(2, &stop);
+        let forks = scale("TENANCY_FORKS", 1000) / 10;
+        let forkers: Vec<_> = (0..4)
+            .map(|_| {
+                thread::spawn(move || {
+                    (0..forks).for_each(|number| assert!(fork_and(everything), "fork {number}"))
+                })
+            })
+            .collect();
+        forkers.into_iter().for_each(|forker| forker.join().unwrap());
+        stop.store(true, Ordering::Relaxed);
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+        everything();
+    });
+}
+
+/// A thread that the allocator does not know yet, because nothing of Rust has run on it.
+#[test]
+fn a_thread_may_fork_before_it_allocates() {
+    extern "C" fn bare(_: *mut libc::c_void) -> *mut libc::c_void {
+        std::ptr::without_provenance_mut(usize::from(fork_and(everything)))
+    }
+    well_in_child("a_thread_may_fork_before_it_allocates", 60, || {
+        let stop = Arc::new(AtomicBool::new(false));
+        let workers = load(2, &stop);
+        for _ in 0..50 {
+            let mut thread = std::mem::MaybeUninit::uninit();
+            let mut result = std::ptr::null_mut();
+            // SAFETY: a thread of its own that is joined.
+            unsafe {
+                let null = std::ptr::null_mut();
+                assert_eq!(
+                    libc::pthread_create(thread.as_mut_ptr(), std::ptr::null(), bare, null),
+                    0
+                );
+                assert_eq!(libc::pthread_join(thread.assume_init(), &raw mut result), 0);
+            }
+            assert_eq!(result.addr(), 1);
+        }
+        stop.store(true, Ordering::Relaxed);
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+    });
+}

@@ -1,0 +1,288 @@
+"""A test that cannot see its bug proves nothing: each of these bugs is planted, and the test named with it must fail.
+
+A mutation replaces one piece of text in one file of `src/` in a copy of the tree; the text must be there exactly once,
+so that a change of the source that moves it is noticed here. A test that hangs counts as one that fails. First each
+test is seen to pass on the copy as it is.
+
+Prints one line a mutation. Ends with 1 if one of them survived, did not compile, or was not found in the source.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+# (name, file in src/, text, replacement, test binary, test)
+MUTATIONS = [
+    # Classes 1 to 4: sizes and alignments.
+    ("class 1: alignment left out of the size class", "size_class.rs",
+     "((size + (align - 1)) & !(align - 1)).wrapping_sub(1)", "size.wrapping_sub(1)",
+     "shadow_heap", "every_size_and_alignment_is_served"),
+    ("class 2: page runs are not aligned", "pool/large.rs",
+     "align: (request.align / PAGE).max(1),", "align: 1,",
+     "shadow_heap", "every_size_and_alignment_is_served"),
+    ("class 2: mappings are not aligned", "span/large.rs",
+     "self.os.map(size, align.max(SEGMENT), MapKind::Large)", "self.os.map(size, SEGMENT.max(align.min(1)), MapKind::Large)",
+     "shadow_heap", "alignments_up_to_a_gibibyte_are_served"),
+    ("class 3: the free path derives the class from the size alone", "heap.rs",
+     "let Some(class) = class_of(size.max(1), align) else {", "let Some(class) = class_of(size.max(1), 1) else {",
+     "bug_classes", "small_blocks_of_great_alignment_are_freed_as_what_they_are"),
+    ("class 4: numbers of bytes may wrap", "ledger/mod.rs",
+     "pub(crate) const MOST: u64 = u64::MAX / crate::base::units::PAGE as u64;", "pub(crate) const MOST: u64 = u64::MAX;",
+     "errors", "a_charge_that_cannot_be_counted_is_refused_before_there_is_a_capacity"),
+    ("blocks of a slab overlap its end", "slab/shape.rs",
+     "blocks.min(MAX_BLOCKS)", "(blocks + 1).min(MAX_BLOCKS)",
+     "shadow_heap", "any_mixture_on_one_thread_keeps_blocks_apart"),
+    ("nursery blocks are not aligned", "pool/nursery.rs",
+     "let align = 1 << lines.trailing_zeros();", "let align = 1 << (lines.trailing_zeros() / 64);",
+     "bug_classes", "a_few_blocks_are_aligned_like_many"),
+    # Classes 5 to 7: the operating system refuses.
+    ("class 5: a charge without memory is not taken back", "pool/large.rs",
+     "            shared.ledger.cancel(&self.account, pages as u64);\n            return None;", "            return None;",
+     "exhaustion", "without_memory_requests_are_answered_with_null_and_what_is_freed_can_be_had_again"),
+    ("class 5: nothing is tried again when memory is short", "heap.rs",
+     "    let (pool, thread) = current_pool();\n    if let Some(thread) = thread {", "    let (pool, thread) = current_pool();\n    if HEAP.count() > 0 {\n        return None;\n    }\n    if let Some(thread) = thread {",
+     "tenants", "at_its_limit_a_tenant_has_what_it_freed_in_other_sizes"),
+    ("class 7: an unmapping that failed counts as done", "os/posix.rs",
+     "    unsafe { libc::munmap(base.as_ptr().cast(), size) == 0 }", "    unsafe { libc::munmap(base.as_ptr().cast(), size) != 1 }",
+     "exhaustion", "a_full_table_of_mappings_loses_nothing"),
+    # Classes 8 to 10: contents.
+    ("class 9: realloc copies too little", "heap.rs",
+     "copy_nonoverlapping(block, to, old.min(new))", "copy_nonoverlapping(block, to, old.min(new) - 1)",
+     "bug_classes", "blocks_keep_contents_and_alignment_through_every_change_of_length"),
+    ("class 10: pages with something in them count as zero", "span/segment.rs",
+     "if is_foreign || (zero && last != OwnerWord::CLEAN) {", "if is_foreign {",
+     "isolation", "zeroed_blocks_are_zero_after_any_other_use"),
+    ("class 10: segments with something in them count as zero", "pool/large.rs",
+     "if block.dirty_pages > 0 && (request.zero || !block.is_own) {", "if block.dirty_pages > 0 && !block.is_own {",
+     "isolation", "zeroed_blocks_are_zero_after_any_other_use"),
+    ("class 10: small blocks are zeroed by half", "global.rs",
+     "block.write_bytes(0, layout.size());", "block.write_bytes(0, layout.size() / 2);",
+     "isolation", "zeroed_blocks_are_zero_after_any_other_use"),
+    ("class 23: what was purged is not zero", "os/linux.rs",
+     "unsafe { posix::advise(base, size, libc::MADV_DONTNEED) }", "unsafe { posix::advise(base, size, libc::MADV_FREE) }",
+     "bug_classes", "a_zeroed_block_is_zero_after_a_purge"),
+    # Isolation.
+    ("pages of others are not scrubbed", "span/segment.rs",
+     "let is_foreign = last != OwnerWord::CLEAN && last.tag() != tag;", "let is_foreign = last == OwnerWord::NEVER;",
+     "isolation", "blocks_of_any_size_show_nothing_of_an_earlier_owner"),
+    ("segments of others are not scrubbed", "pool/large.rs",
+     "if block.dirty_pages > 0 && (request.zero || !block.is_own) {", "if block.dirty_pages > 0 && request.zero {",
+     "isolation", "blocks_of_any_size_show_nothing_of_an_earlier_owner"),
+    ("what lies behind a large block is not scrubbed, and it grows", "span/large.rs",
+     "dirty_pages: if is_own { dirty_pages.min(pages) } else { dirty_pages },", "dirty_pages: dirty_pages.min(pages),",
+     "isolation", "a_block_that_grows_shows_nothing_of_an_earlier_owner"),
+    ("what lies behind a large block is not scrubbed, and it is freed", "span/large.rs",
+     "dirty_pages: if is_own { dirty_pages.min(pages) } else { dirty_pages },", "dirty_pages: dirty_pages.min(pages),",
+     "isolation", "what_was_behind_a_block_shows_nothing_of_an_earlier_owner"),
+    ("a large block grows into segments of others", "span/large.rs",
+     "!record.is_dirty || record.tag == state.records.get(id).tag", "!record.is_dirty || record.tag != Tag::ROOT",
+     "isolation", "a_block_that_grows_shows_nothing_of_an_earlier_owner"),
+    # Classes 12 and 13: fork.
+    ("class 12: fork takes no locks", "heap.rs",
+     "        crate::tenant::hold_for_fork();\n        lock::hold_all();\n        HEAP.hold_for_fork();\n",
+     "", "fork", "children_of_a_process_under_load_can_do_everything"),
+    ("class 12: the child keeps the locks", "heap.rs",
+     "    unsafe extern \"C\" fn after_fork_in_child() {\n        HEAP.release_after_fork();\n",
+     "    unsafe extern \"C\" fn after_fork_in_child() {\n",
+     "fork", "a_child_of_a_quiet_process_can_do_everything"),
+    ("class 13: two threads that fork wait for each other", "heap.rs",
+     "        crate::tenant::hold_for_fork();\n        lock::hold_all();\n",
+     "        lock::hold_all();\n        crate::tenant::hold_for_fork();\n",
+     "fork", "threads_may_fork_at_the_same_time"),
+    # Classes 14 to 16: the end of threads.
+    ("class 14: an exiting thread leaves its caches behind", "heap.rs",
+     "        // SAFETY: as above.\n        unsafe { HEAP.leave(thread) };\n    }\n}", "        let _left_behind = thread;\n    }\n}",
+     "drop_in", "threads_that_only_free_leave_nothing_behind"),
+    ("class 15: an exiting thread goes on with its caches", "heap.rs",
+     "    unsafe { set_current(EXITED.as_cache()) };\n", "",
+     "drop_in", "destructors_of_a_thread_may_allocate_and_free_in_any_order"),
+    # Classes 17 to 19, 30: owners.
+    ("class 17: generations repeat", "tenant/registry.rs",
+     "self.entries[id as usize].generation + 1));", "self.entries[id as usize].generation));",
+     "tenants", "a_number_is_used_again_only_when_drained_and_never_with_the_same_generation"),
+    ("class 18: a number is used again while its memory lives", "tenant/registry.rs",
+     "if !is_forgotten || pool.account.charged() > 0 {", "if !is_forgotten {",
+     "tenants", "a_retired_tenant_keeps_what_lives_until_anybody_frees_it"),
+    ("class 18: caches do not look whose they are", "cache/thread.rs",
+     "if cache.tag() == tag && pool.is_live(tag) {", "if pool.is_live(tag) {",
+     "tenants", "more_tenants_than_a_thread_has_caches_for_are_each_counted_their_own"),
+    ("class 19: blocks of others wait for ever", "cache/outbox.rs",
+     "        let waiting = &mut self.blocks[..self.count];", "        let waiting = &mut self.blocks[..self.count / 2];",
+     "tenants", "a_million_small_blocks_that_cross_tenants_and_threads_all_come_home"),
+    ("class 30: a retired tenant's caches are not emptied", "tenant/registry.rs",
+     "            let is_forgotten = threads.forget(tag);", "            let is_forgotten = true;",
+     "many_tenants", "tenants_come_and_go_all_through_the_life_of_a_process"),
+    ("a retired tenant goes on allocating", "cache/thread.rs",
+     "        if !pool.is_live(tag) {\n            cache.flush(self.shared());", "        if false {\n            cache.flush(self.shared());",
+     "tenants", "inside_a_retired_tenant_new_memory_is_roots"),
+    ("a retired tenant can be entered", "cache/thread.rs",
+     "        self.visit(pool, tag);\n        if !pool.is_live(tag) {", "        self.visit(pool, tag);\n        if false {",
+     "tenants", "a_retired_tenant_cannot_be_entered"),
+    ("the name of a retired tenant is not free", "tenant/registry.rs",
+     "        registry.by_name.remove(&tenant.name);\n", "",
+     "tenants", "a_name_is_free_as_soon_as_its_tenant_has_retired"),
+    ("a page that nobody uses stays", "pool/nursery.rs",
+     "if let Some(block) = nursery.lines.take(lines, align, fit) {\n            drop(nursery);", "if let Some(block) = None.filter(|_: &NonNull<u8>| false) {\n            drop(nursery);",
+     "tenants", "threads_that_begin_together_leave_nothing_behind"),
+    # Classes 20, 26, 27: corruption.
+    ("class 20: a block freed twice is taken twice", "slab/set.rs",
+     "if *word & bit != 0 {", "if *word & bit != 0 && row.capacity == 0 {",
+     "bug_classes", "a_block_freed_twice_is_found_when_it_goes_home"),
+    ("class 20: lines freed twice are taken twice", "slab/lines.rs",
+     "if !runs::all_clear(&row.free, at, lines) {", "if lines == 0 {",
+     "bug_classes", "a_nursery_block_freed_twice_is_found_at_once"),
+    ("class 27: the length of a large block is believed", "pool/large.rs",
+     "        if pages != pages_for(size.max(1)) {", "        if pages == 0 {",
+     "bug_classes", "a_large_block_freed_with_another_size_is_found_at_once"),
+    # Classes 21 and 22: purges.
+    ("class 21: a purge takes one page too many", "span/purge.rs",
+     "if unsafe { self.os.purge(span.base(), count * PAGE) } {", "if unsafe { self.os.purge(span.base(), (count + 1) * PAGE) } {",
+     "memory_returns", "large_blocks_that_live_are_all_that_is_held_after_a_peak"),
+    ("memory is not given back when it is idle", "span/purge.rs",
+     "        if is_due {\n            self.purge_idle(", "        if false {\n            self.purge_idle(",
+     "memory_returns", "idle_memory_goes_back_without_being_asked_for"),
+    ("memory is not given back when asked for", "heap.rs",
+     ".trim((in_use / KEPT_FRACTION).max(KEPT_LEAST));", ".trim(usize::MAX);",
+     "memory_returns", "gibibytes_that_were_freed_go_back_to_the_operating_system"),
+    ("sleeping threads keep what they have", "heap.rs",
+     "    }\n    HEAP.flush_sleeping();\n    HEAP.shared.all_pools().for_each(|pool| pool.trim(&HEAP.shared));\n    HEAP.shared.spans.purge_aged();",
+     "    }\n    HEAP.shared.all_pools().for_each(|pool| pool.trim(&HEAP.shared));\n    HEAP.shared.spans.purge_aged();",
+     "shadow_heap", "any_mixture_on_one_thread_keeps_blocks_apart"),
+    # Class 24: numbers.
+    ("class 24: an account is given back too little", "ledger/account.rs",
+     "        let before = self.charged.fetch_sub(pages, Ordering::Relaxed);",
+     "        let before = self.charged.fetch_sub(pages.saturating_sub(u64::from(pages == 7)), Ordering::Relaxed);",
+     "shadow_heap", "any_mixture_on_one_thread_keeps_blocks_apart"),
+    ("class 24: growth in place is not charged", "pool/large.rs",
+     "        if need > have {\n            shared\n                .ledger\n                .charge(&self.account, (need - have) as u64, request.purpose)\n                .ok()?;\n        }\n",
+     "", "tenants", "growth_in_place_stays_with_the_owner"),
+    ("class 24: a charge is not given back", "tenant/charge.rs",
+     "            .uncharge(&self.holder.pool.account, self.pages);", "            .uncharge(&self.holder.pool.account, self.pages / 2);",
+     "tenants", "a_charge_counts_like_memory_and_ends_with_its_owner"),
+    ("a failed request is a peak", "ledger/account.rs",
+     "        self.charged.fetch_sub(pages, Ordering::Relaxed);\n    }\n", "        self.subtract(pages);\n    }\n",
+     "tenants", "a_request_that_fails_is_no_peak"),
+    ("limits do not bind", "ledger/account.rs",
+     "let limit = if may_exceed { NO_LIMIT } else { self.limit() };", "let limit = if may_exceed || pages > 0 { NO_LIMIT } else { self.limit() };",
+     "tenants", "a_limit_that_fails_gives_null_and_hurts_only_the_one_request"),
+    ("overdraft is refused", "ledger/mod.rs",
+     "purpose == Purpose::Ambient && account.on_limit() == OnLimit::Overdraft;", "purpose == Purpose::Ambient && account.on_limit() == OnLimit::Fail;",
+     "tenants", "a_limit_below_what_is_held_takes_nothing_back"),
+    ("a refusal refuses others", "ledger/mod.rs",
+     "        let fits = grown(self.charged()).ok_or(Refusal::Capacity);",
+     "        self.charged.fetch_add(pages, Ordering::Relaxed);\n        core::hint::spin_loop();\n        self.charged.fetch_sub(pages, Ordering::Relaxed);\n        let fits = grown(self.charged()).ok_or(Refusal::Capacity);",
+     "tenants", "a_refusal_of_one_tenant_refuses_no_other"),
+    ("refusals are counted with each try", "ledger/mod.rs",
+     "if charged.is_err() && purpose == Purpose::Fallible {", "if charged.is_err() {",
+     "tenants", "a_request_that_is_refused_is_counted_once"),
+    ("the capacity does not bind", "ledger/mod.rs",
+     "let capacity = if may_exceed { NO_LIMIT } else { self.capacity() };", "let capacity = if may_exceed || pages > 0 { NO_LIMIT } else { self.capacity() };",
+     "errors", "a_charge_beyond_the_capacity_is_refused"),
+    ("reservations of others are forgotten", "tenant/registry.rs",
+     "let others_reserve = registry.reserved - account.reservation();", "let others_reserve = 0 * (registry.reserved - account.reservation());",
+     "errors", "reservations_fit_the_capacity"),
+    # Scopes.
+    ("a guard left before restores once more", "tenant/scope.rs",
+     "if depth() >= self.depth {", "if depth() >= self.depth.min(1) {",
+     "tenants", "guards_dropped_in_the_wrong_order_leave_the_outermost_scope"),
+    ("a closure does not restore", "tenant/scope.rs",
+     "    fn drop(&mut self) {\n        self.previous.enter();\n        set_depth(self.depth);", "    fn drop(&mut self) {\n        set_depth(self.depth);",
+     "tenants", "unwinding_restores_what_was_there_before"),
+    ("a future is dropped outside", "tenant/future.rs",
+     "target.in_scope(|| unsafe { ManuallyDrop::drop(&mut self.inner) });", "let _ = target;\n        unsafe { ManuallyDrop::drop(&mut self.inner) };",
+     "tenants", "a_future_is_polled_and_dropped_as_its_tenant"),
+    ("wrapped closures forget the tenant", "tenant/scope.rs",
+     "    move || target.in_scope(act)", "    let _ = target;\n    act",
+     "tenants", "a_scope_is_its_threads_alone"),
+    # Reading.
+    ("reading allocates", "report/snapshot.rs",
+     "    let mut count = 0;\n    tenant::live_tenants", "    let mut count = usize::from(String::from(\"x\").len() > 1);\n    tenant::live_tenants",
+     "reading", "numbers_are_read_without_allocating"),
+    ("options may be set twice", "heap.rs",
+     "    if start::IS_CONFIGURED.swap(true, Ordering::AcqRel) {", "    if start::IS_CONFIGURED.swap(true, Ordering::AcqRel) && config.get_capacity().is_some() {",
+     "errors", "options_take_effect_once"),
+]
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+WORK = os.environ.get("WORK") or tempfile.mkdtemp(prefix="tenancy-mutations-")
+SECONDS = int(os.environ.get("SECONDS_EACH", "180"))
+
+
+def copy_tree():
+    """Copies what a build of the tests needs: once whole, then `src/` before each mutation."""
+    tree = os.path.join(WORK, "tree")
+    shutil.rmtree(tree, ignore_errors=True)
+    skipped = shutil.ignore_patterns(".git", "target", "results", "third_party", "fuzz")
+    shutil.copytree(ROOT, tree, ignore=skipped)
+    shutil.copytree(os.path.join(tree, "src"), os.path.join(WORK, "src"), dirs_exist_ok=True)
+    return tree
+
+
+def run(tree, binary, test):
+    """'passes', 'fails', 'hangs', or 'does not compile'."""
+    environment = dict(os.environ, CARGO_TARGET_DIR=os.path.join(WORK, "target"), RUSTFLAGS="--cap-lints warn")
+    cargo = ["cargo", "test", "--release", "--quiet", "-j1", "--test", binary]
+    built = subprocess.run(cargo + ["--no-run"], cwd=tree, env=environment, capture_output=True, text=True)
+    if built.returncode != 0:
+        return "does not compile", built.stderr
+    ran = subprocess.Popen(cargo + ["--", "--exact", test], cwd=tree, env=environment, text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        said, _ = ran.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(ran.pid, 9)
+        said, _ = ran.communicate()
+        return "hangs", said
+    if ran.returncode != 0:
+        return "fails", said
+    if not re.search(r"[1-9]\d* passed", said):
+        return "does not exist", said
+    return "passes", said
+
+
+def mutate(tree, file, text, replacement):
+    source = os.path.join(WORK, "src", file)
+    with open(source) as opened:
+        original = opened.read()
+    if original.count(text) != 1:
+        return f"text found {original.count(text)} times in src/{file}"
+    with open(os.path.join(tree, "src", file), "w") as opened:
+        opened.write(original.replace(text, replacement))
+    return None
+
+
+def restore(tree, file):
+    shutil.copy(os.path.join(WORK, "src", file), os.path.join(tree, "src", file))
+    os.utime(os.path.join(tree, "src", file))
+
+
+def main():
+    words = sys.argv[1:]
+    chosen = [m for m in MUTATIONS if not words or any(word in m[0] for word in words)]
+    tree = copy_tree()
+    bad = 0
+    for binary, test in sorted({(m[4], m[5]) for m in chosen}):
+        verdict, said = run(tree, binary, test)
+        if verdict != "passes":
+            print(f"WITHOUT A BUG  {binary}::{test} {verdict}\n{said[-2000:]}", flush=True)
+            bad += 1
+    for name, file, text, replacement, binary, test in chosen:
+        verdict = mutate(tree, file, text, replacement)
+        if verdict is None:
+            verdict, said = run(tree, binary, test)
+            if verdict == "does not compile":
+                print(said[-3000:])
+        restore(tree, file)
+        caught = verdict in ("fails", "hangs")
+        bad += not caught
+        print(f"{'caught  ' if caught else 'SURVIVED'}  {name}: {binary}::{test} {verdict}", flush=True)
+    print(f"{len(chosen)} bugs planted, {bad} not caught")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
