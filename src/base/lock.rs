@@ -229,7 +229,7 @@ mod sleep {
     pub(super) fn wake_one(_: &AtomicU32) {}
 }
 
-/// Who forks. One thread at a time: the C library serialises its fork handlers.
+/// Who forks. One thread at a time: the one that has the registry's lock, which is taken before.
 #[cfg(not(loom))]
 mod fork {
     use core::sync::atomic::{AtomicUsize, Ordering};

@@ -16,7 +16,11 @@ pub(crate) const SEGMENT_PAGES: usize = SEGMENT / PAGE;
 
 /// Bytes that any request can at most have: what there are addresses for (47 bits of them on 64-bit machines). More is
 /// refused before it is charged, so that what cannot be had is not counted to anybody, not even for a moment.
-pub(crate) const MAX_REQUEST: usize = if usize::BITS > 47 { 1 << 47 } else { usize::MAX >> 1 };
+pub(crate) const MAX_REQUEST: usize = if usize::BITS > 47 {
+    1 << 47
+} else {
+    usize::MAX >> 1
+};
 
 /// The number of whole pages that hold `bytes`. `bytes` is at most [`MAX_REQUEST`].
 #[inline]

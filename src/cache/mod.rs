@@ -32,6 +32,7 @@ use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::{Ordering, compiler_fence};
 
+use crate::base::checks::at;
 use crate::base::sync::const_fn;
 use crate::pool::{FULL, Magazine, Pool, Shared, Slot, capacity, length};
 use crate::size_class::CLASSES;
@@ -246,7 +247,7 @@ impl Cache {
         pool: &'static Pool,
         class: usize,
     ) -> Option<NonNull<u8>> {
-        let (entry, spare) = (&self.entries[class], &self.spares[class]);
+        let (entry, spare) = (at(&self.entries, class), at(&self.spares, class));
         // 1. The spare, if it has blocks.
         if let Some(full) = spare.get().filter(|top| length(*top) > 0) {
             spare.set(Some(entry.top.replace(full)).filter(|top| *top != NO_TOP));
@@ -269,7 +270,7 @@ impl Cache {
 
     /// Takes the empty magazine in use out of the class, or makes one.
     fn take_empty(&self, shared: &Shared, class: usize) -> Option<Magazine> {
-        let loaded = self.entries[class].top.replace(NO_TOP);
+        let loaded = at(&self.entries, class).top.replace(NO_TOP);
         if loaded != NO_TOP {
             // SAFETY: the magazine's only name was in `top`, which holds none now.
             return Some(unsafe { Magazine::from_top(loaded) });
@@ -288,7 +289,7 @@ impl Cache {
         class: usize,
         block: NonNull<u8>,
     ) {
-        let (entry, spare) = (&self.entries[class], &self.spares[class]);
+        let (entry, spare) = (at(&self.entries, class), at(&self.spares, class));
         // 1. An empty magazine: the spare if it is one, else what the pool leaves of a full one, else a new one.
         let empty = match spare.take() {
             // SAFETY: the magazine's only name was in `spare`, which holds none now.
@@ -317,8 +318,8 @@ impl Cache {
         while stocked != 0 {
             let class = stocked.trailing_zeros() as usize;
             stocked &= stocked - 1;
-            let loaded = Some(self.entries[class].top.replace(NO_TOP)).filter(|top| *top != NO_TOP);
-            for top in [loaded, self.spares[class].take()].into_iter().flatten() {
+            let loaded = Some(at(&self.entries, class).top.replace(NO_TOP)).filter(|top| *top != NO_TOP);
+            for top in [loaded, at(&self.spares, class).take()].into_iter().flatten() {
                 // SAFETY: the magazine's only name was in this cache, which holds none now.
                 let magazine = unsafe { Magazine::from_top(top) };
                 let empty = match self.pool.get() {

@@ -8,6 +8,7 @@
 
 use core::ptr::NonNull;
 
+use crate::base::checks::{abort_with, at_mut};
 use crate::pool::Shared;
 use crate::size_class::block_size;
 use crate::span::OwnerWord;
@@ -42,7 +43,7 @@ impl Outbox {
     ///
     /// The block is a live one of `class`, in a slab of a tenant that is alive, and the caller's.
     pub(super) unsafe fn push(&mut self, shared: &'static Shared, class: usize, block: NonNull<u8>) {
-        self.blocks[self.count] = Some(block);
+        *at_mut(&mut self.blocks, self.count) = Some(block);
         self.count += 1;
         self.bytes += block_size(class);
         if self.count == BLOCKS || self.bytes >= BYTES {
@@ -52,20 +53,23 @@ impl Outbox {
 
     /// Sends every block home, one lock for those of the same tenant and class.
     pub(super) fn send(&mut self, shared: &'static Shared) {
-        let waiting = &mut self.blocks[..self.count];
-        for first in 0..waiting.len() {
-            let Some(block) = waiting[first] else { continue };
-            // SAFETY: `push` was promised that the block is in a slab; a block that is out keeps it alive.
-            let owner = unsafe { OwnerWord::of(block.as_ptr()) };
-            let mut same = waiting[first..].iter_mut().filter(|slot| {
-                // SAFETY: as above.
-                slot.is_some_and(|block| unsafe { OwnerWord::of(block.as_ptr()) } == owner)
-            });
-            let (Some(pool), Some(class)) = (shared.pool(owner.tag()), owner.kind().class()) else {
-                crate::base::checks::abort_with("block of nobody", block.as_ptr().addr(), owner.bits(), 0)
-            };
-            // SAFETY: the owner words say whose the blocks are, and the outbox owns them.
-            unsafe { pool.deallocate(shared, class, || same.next().and_then(Option::take)) };
+        let mut waiting = self.blocks.get_mut(..self.count).unwrap_or_default();
+        while let Some((first, rest)) = waiting.split_first_mut() {
+            if let Some(block) = *first {
+                // SAFETY: `push` was promised that the block is in a slab; a block that is out keeps it alive.
+                let owner = unsafe { OwnerWord::of(block.as_ptr()) };
+                let (Some(pool), Some(class)) = (shared.pool(owner.tag()), owner.kind().class()) else {
+                    abort_with("block of nobody", block.as_ptr().addr(), owner.bits(), 0)
+                };
+                let mut same = rest.iter_mut().filter(|slot| {
+                    // SAFETY: as above.
+                    slot.is_some_and(|block| unsafe { OwnerWord::of(block.as_ptr()) } == owner)
+                });
+                let next = || first.take().or_else(|| same.next().and_then(Option::take));
+                // SAFETY: the owner words say whose the blocks are, and the outbox owns them.
+                unsafe { pool.deallocate(shared, class, next) };
+            }
+            waiting = rest;
         }
         (self.count, self.bytes) = (0, 0);
     }

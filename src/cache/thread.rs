@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use super::outbox::Outbox;
 use super::parking::Visit;
 use super::{Cache, Threads};
-use crate::base::checks::abort_with;
+use crate::base::checks::{abort_with, at};
 use crate::base::lock::{Lock, Rank};
 use crate::ledger::Purpose;
 use crate::pool::{Pool, Shared};
@@ -231,7 +231,7 @@ impl Thread {
         // SAFETY: a block that has a class lies in a segment.
         let owner = unsafe { OwnerWord::of(block.as_ptr()) };
         match cache.pool() {
-            Some(pool) if owner == cache.entries[class].owner.get() => {
+            Some(pool) if owner == at(&cache.entries, class).owner.get() => {
                 cache.deallocate_slow(self.shared(), pool, class, block);
             }
             _ if owner.kind() == Kind::slab(class) && owner.tag() != cache.tag() => {
