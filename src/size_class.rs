@@ -17,7 +17,7 @@ pub(crate) const CLASSES: usize = 40;
 /// The largest block that has a class, in bytes.
 pub(crate) const MAX_SMALL: usize = 32 << 10;
 /// The largest alignment that a class serves, in bytes; above it a request gets pages of its own.
-pub(crate) const MAX_SMALL_ALIGN: usize = 2 << 10;
+pub(crate) const MAX_SMALL_ALIGN: usize = 4 << 10;
 
 /// log2 of the number of classes to a doubling.
 const STEPS_SHIFT: u32 = 2;
@@ -38,10 +38,10 @@ const _: () = assert!(
 #[inline(always)]
 pub(crate) const fn class_of(size: usize, align: usize) -> Option<usize> {
     let last = ((size + (align - 1)) & !(align - 1)).wrapping_sub(1);
-    // One comparison says whether both the size and the alignment are small: `align << 4` has one bit, which leaves
+    // One comparison says whether both the size and the alignment are small: `align << 3` has one bit, which leaves
     // the range at `2 * MAX_SMALL_ALIGN`, or none, of an alignment that is out of all range.
-    const _: () = assert!(MAX_SMALL_ALIGN << 4 == MAX_SMALL);
-    if (last | (align << 4).wrapping_sub(1)) < MAX_SMALL {
+    const _: () = assert!(MAX_SMALL_ALIGN << 3 == MAX_SMALL);
+    if (last | (align << 3).wrapping_sub(1)) < MAX_SMALL {
         Some(TABLE[last / GRANULE] as usize)
     } else {
         None
@@ -112,7 +112,7 @@ mod tests {
         assert!(class_of(0, 1).is_none());
         assert!(class_of(MAX_SMALL + 1, 1).is_none());
         assert!(class_of(1, MAX_SMALL_ALIGN * 2).is_none());
-        for shift in 12..=30 {
+        for shift in 13..=30 {
             for size in [1, 64, 4096, MAX_SMALL, isize::MAX as usize - (1 << shift) + 1] {
                 assert!(
                     class_of(size, 1 << shift).is_none(),

@@ -161,10 +161,8 @@ static EARLY_KEY: AtomicUsize = AtomicUsize::new(usize::MAX);
 extern "C" fn before_main() {
     let mut key = 0;
     // SAFETY: a place for the key; the destructor takes what the threads below set.
-    assert_eq!(
-        unsafe { libc::pthread_key_create(&raw mut key, Some(drop_at_exit)) },
-        0
-    );
+    let status = unsafe { libc::pthread_key_create(&raw mut key, Some(drop_at_exit)) };
+    assert_eq!(status, 0);
     EARLY_KEY.store(key as usize, Ordering::Relaxed);
     let strings = (0..1000).map(|number| format!("before main {number}")).collect();
     MADE_BEFORE_MAIN.store(Box::into_raw(Box::new(strings)), Ordering::Relaxed);
@@ -212,11 +210,11 @@ fn handlers_at_exit_may_allocate_and_free() {
 static DROPPED: AtomicUsize = AtomicUsize::new(0);
 
 /// What is dropped at the end of a thread: frees what it has, and allocates and frees some more.
-struct Last(Vec<Box<[u8; 100]>>);
+struct Last(Vec<Vec<u8>>);
 
 impl Last {
     fn new() -> Self {
-        Self((0..100).map(|number| Box::new([number; 100])).collect())
+        Self((0..100).map(|number| vec![number; 100]).collect())
     }
 }
 
@@ -227,7 +225,7 @@ impl Drop for Last {
             self.0
                 .drain(..)
                 .enumerate()
-                .all(|(number, bytes)| *bytes == [number as u8; 100])
+                .all(|(number, bytes)| bytes == [number as u8; 100])
         );
         let large = vec![more.len() as u8; 100_000];
         assert_eq!(large[99_999], 200);
@@ -261,32 +259,47 @@ extern "C" fn bare_thread(late: *mut c_void) -> *mut c_void {
     std::ptr::null_mut()
 }
 
+/// What a dead thread kept to itself nobody would ever have again, so what is charged shows it.
 #[test]
 fn destructors_of_a_thread_may_allocate_and_free_in_any_order() {
-    const THREADS: usize = 200;
-    let mut late = 0;
-    // SAFETY: a place for the key; the destructor takes what the threads set.
-    assert_eq!(
-        unsafe { libc::pthread_key_create(&raw mut late, Some(drop_at_exit)) },
-        0
-    );
-    assert!(
-        EARLY_KEY.load(Ordering::Relaxed) < late as usize,
-        "the allocator's own key is between the two"
-    );
-    for _ in 0..THREADS {
-        let mut thread = std::mem::MaybeUninit::uninit();
-        let key = std::ptr::without_provenance_mut(late as usize);
-        // SAFETY: a thread of its own, joined before anything that it uses goes.
-        unsafe {
-            assert_eq!(
-                libc::pthread_create(thread.as_mut_ptr(), std::ptr::null(), bare_thread, key),
-                0
-            );
-            assert_eq!(libc::pthread_join(thread.assume_init(), std::ptr::null_mut()), 0);
+    const ROUNDS: usize = 60;
+    const AT_ONCE: usize = 8;
+    let test = "destructors_of_a_thread_may_allocate_and_free_in_any_order";
+    well_in_child(test, 60, || {
+        let mut late = 0;
+        // SAFETY: a place for the key; the destructor takes what the threads set.
+        let status = unsafe { libc::pthread_key_create(&raw mut late, Some(drop_at_exit)) };
+        assert_eq!(status, 0);
+        let early = EARLY_KEY.load(Ordering::Relaxed);
+        assert!(
+            early < late as usize,
+            "the allocator's own key is between the two"
+        );
+        let mut charged = 0;
+        for round in 0..ROUNDS {
+            let mut threads = [const { std::mem::MaybeUninit::uninit() }; AT_ONCE];
+            let key = std::ptr::without_provenance_mut(late as usize);
+            for thread in &mut threads {
+                // SAFETY: a thread of its own, joined before anything that it uses goes.
+                let status =
+                    unsafe { libc::pthread_create(thread.as_mut_ptr(), std::ptr::null(), bare_thread, key) };
+                assert_eq!(status, 0);
+            }
+            for thread in threads {
+                // SAFETY: created above.
+                let status = unsafe { libc::pthread_join(thread.assume_init(), std::ptr::null_mut()) };
+                assert_eq!(status, 0);
+            }
+            if round == ROUNDS / 10 {
+                tenancy::maintain();
+                charged = tenancy::snapshot().process.charged;
+            }
         }
-    }
-    assert_eq!(DROPPED.load(Ordering::Relaxed), 4 * THREADS);
+        assert_eq!(DROPPED.load(Ordering::Relaxed), 4 * ROUNDS * AT_ONCE);
+        tenancy::maintain();
+        let now = tenancy::snapshot().process.charged;
+        assert!(now <= charged + (64 << 10), "{charged} early, {now} at the end");
+    });
 }
 
 /// Neither memory nor the allocator's own structures grow with the number of threads that were.

@@ -213,7 +213,7 @@ impl Thread {
 
     /// A block of `class` for the current tenant, when the hot half has none. `None`: no memory, or the limit.
     pub(crate) fn allocate_slow(&'static self, class: usize) -> Option<NonNull<u8>> {
-        let cache = self.settled(1);
+        let cache = self.settled();
         let pool = cache.pool()?;
         if cache.keeps() {
             return cache.allocate_slow(self.shared(), pool, class);
@@ -227,7 +227,7 @@ impl Thread {
     ///
     /// The block is live, was allocated as one of `class`, and is the caller's.
     pub(crate) unsafe fn deallocate_slow(&'static self, class: usize, block: NonNull<u8>) {
-        let cache = self.settled(0);
+        let cache = self.settled();
         // SAFETY: a block that has a class lies in a segment.
         let owner = unsafe { OwnerWord::of(block.as_ptr()) };
         match cache.pool() {
@@ -245,8 +245,8 @@ impl Thread {
     }
 
     /// The cache in use, after what the cold half owes others: a wanted flush, a tenant that has retired, a visitor
-    /// that stays (`visits` more cold operations).
-    fn settled(&'static self, visits: u32) -> &'static Cache {
+    /// that stays.
+    fn settled(&'static self) -> &'static Cache {
         let cache = self.current.get();
         // Relaxed: a hint; the flush itself works on what this thread owns.
         if self.is_flush_wanted.load(Ordering::Relaxed) {
@@ -262,7 +262,7 @@ impl Thread {
             self.visit(self.shared().root(), Tag::ROOT);
             self.keep(self.shared().root(), Tag::ROOT);
         } else if !cache.keeps() {
-            cache.visits.set(cache.visits.get() + visits);
+            cache.visits.set(cache.visits.get() + 1);
             let enough = if pool.is_small() { SMALL_VISITS } else { VISITS };
             if cache.visits.get() >= enough {
                 self.keep(pool, tag);

@@ -61,7 +61,7 @@ impl<O: Copy + PartialEq> ShadowHeap<O> {
         if address == 0 {
             return Err(Wrong::Null);
         }
-        if address % layout.align() != 0 {
+        if !address.is_multiple_of(layout.align()) {
             return Err(Wrong::Misaligned);
         }
         let end = address.checked_add(layout.size()).ok_or(Wrong::OutOfRange)?;
