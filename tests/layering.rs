@@ -91,7 +91,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
 ];
 
 /// Macros that live in the crate's root because `macro_rules!` do.
-const ROOT_MACROS: &[&str] = &["check", "check_full"];
+const ROOT_MACROS: &[&str] = &["check"];
 
 /// Where `unsafe` may stand: modules, each with everything below it. `slab` is `slab.rs` and `slab/`.
 const UNSAFE_PLACES: &[&str] = &[

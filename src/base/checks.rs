@@ -1,7 +1,7 @@
 //! Checks that vanish when they are off, and the last words before an abort.
 //!
 //! [`check!`](crate::check) states an O(1) fact: on in debug builds and with feature `checks`.
-//! [`check_full!`](crate::check_full) walks whole structures: on with feature `checks-full` and in the unit tests.
+//! Walks over whole structures are the `assert_invariants` of tests and fuzzing.
 //! Corruption that release builds can see at no cost calls [`abort_with`] directly.
 
 use crate::os;
@@ -13,17 +13,6 @@ macro_rules! check {
     ($fact:expr, $what:literal) => {
         if (cfg!(debug_assertions) || cfg!(feature = "checks")) && !$fact {
             $crate::base::checks::abort_with(concat!("invariant broken: ", $what), 0, 0, 0);
-        }
-    };
-}
-
-/// Runs a walk over a whole structure that aborts or panics where it finds a broken invariant.
-#[macro_export]
-#[doc(hidden)]
-macro_rules! check_full {
-    ($walk:expr) => {
-        if cfg!(any(test, feature = "checks-full")) {
-            $walk;
         }
     };
 }

@@ -20,14 +20,15 @@ use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::AtomicBool;
 
-use crate::base::sync::{AtomicU32, Ordering, const_fn, spin_loop};
+use crate::base::sync::{AtomicU32, Backoff, Ordering, const_fn};
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
 const CONTENDED: u32 = 2;
 
-/// Tries before sleeping: a critical section in here is tens to hundreds of nanoseconds, about as long as this.
-const SPINS: u32 = if cfg!(loom) { 1 } else { 100 };
+/// Tries before sleeping, each after twice as long a pause as the one before: together about as long as the critical
+/// sections in here, tens to hundreds of nanoseconds.
+const SPINS: u32 = if cfg!(loom) { 1 } else { 7 };
 
 /// The order in which one thread may hold several locks at once: lower first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -108,6 +109,7 @@ impl<T> Lock<T> {
             };
         }
         // 2. A short wait.
+        let backoff = Backoff::new();
         for _ in 0..SPINS {
             // Relaxed: only a hint; the exchange below synchronises.
             if self.word.load(Ordering::Relaxed) == FREE
@@ -119,7 +121,7 @@ impl<T> Lock<T> {
                     passed: false,
                 };
             }
-            spin_loop();
+            backoff.spin();
         }
         // 3. Sleep. Whoever comes out of here leaves the word at CONTENDED, for he cannot know who else sleeps.
         // Acquire: as in `lock`.

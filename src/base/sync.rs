@@ -14,10 +14,22 @@ pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64,
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 #[cfg(not(loom))]
-pub(crate) use core::hint::spin_loop;
+pub(crate) use crossbeam_utils::Backoff;
+
+/// loom's threads give way instead of spinning.
+#[cfg(loom)]
+pub(crate) struct Backoff;
 
 #[cfg(loom)]
-pub(crate) use loom::hint::spin_loop;
+impl Backoff {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+
+    pub(crate) fn spin(&self) {
+        loom::hint::spin_loop();
+    }
+}
 
 /// Stands between two sequentially consistent accesses of one thread whose order other threads rely on. Nothing: the
 /// one order of all such accesses is what the language promises.

@@ -9,6 +9,8 @@
 
 use core::ptr::NonNull;
 
+use crossbeam_utils::CachePadded;
+
 use super::Shared;
 use super::depot::{self, Depot};
 use super::magazine::{Magazine, capacity};
@@ -25,7 +27,8 @@ const MAX_WAITING: usize = 128 << 10;
 #[repr(align(64))]
 pub(crate) struct Bin {
     pub(super) content: Lock<Content>,
-    depot: Line<Depot>,
+    /// Padded, so that passing magazines does not disturb the lock.
+    depot: CachePadded<Depot>,
 }
 
 /// What the bin's lock guards.
@@ -42,10 +45,6 @@ pub(super) enum Filled {
     InPlace(Magazine),
 }
 
-/// On a cache line of its own, so that passing magazines does not disturb the lock.
-#[repr(align(64))]
-struct Line<T>(T);
-
 impl Bin {
     pub(super) fn new(class: usize) -> Self {
         // It is not 0, but the compiler does not see it, and a division by 0 would be a panic.
@@ -57,12 +56,12 @@ impl Bin {
         };
         Self {
             content: Lock::new(Rank::Bin, content),
-            depot: Line(Depot::new(most)),
+            depot: CachePadded::new(Depot::new(most)),
         }
     }
 
     pub(super) fn depot(&self) -> &Depot {
-        &self.depot.0
+        &self.depot
     }
 
     /// A full magazine that waits, or `empty` filled with up to `want` blocks from slabs, ascending addresses to be
