@@ -98,7 +98,7 @@ impl Traffic {
         let Some(measured) = number.checked_sub(warm_up) else {
             return Phase::WarmUp;
         };
-        if measured * ROUNDS * 2 / (self.requests - warm_up) % 2 == 0 {
+        if (measured * ROUNDS * 2 / (self.requests - warm_up)).is_multiple_of(2) {
             Phase::Quiet
         } else {
             Phase::Noisy

@@ -110,11 +110,11 @@ pub(crate) fn complaints(services: &[Service], arguments: &Arguments) -> Vec<Str
     // 3. Nor slowed down: all of them together, for a single tenant's p99 is a few hundred documents.
     let quiet: Vec<_> = good().map(|service| &service.quiet).collect();
     let noisy: Vec<_> = good().map(|service| &service.noisy).collect();
-    if let (Some(quiet), Some(noisy)) = (quantile(&quiet, 0.99), quantile(&noisy, 0.99)) {
-        if noisy > quiet * FACTOR + SLACK {
-            let (quiet, noisy) = (time(Some(quiet)), time(Some(noisy)));
-            complaints.push(format!("the p99 of the neighbours rose from {quiet} to {noisy}"));
-        }
+    if let (Some(quiet), Some(noisy)) = (quantile(&quiet, 0.99), quantile(&noisy, 0.99))
+        && noisy > quiet * FACTOR + SLACK
+    {
+        let (quiet, noisy) = (time(Some(quiet)), time(Some(noisy)));
+        complaints.push(format!("the p99 of the neighbours rose from {quiet} to {noisy}"));
     }
     complaints
 }

@@ -177,7 +177,7 @@ impl fmt::Display for Bytes {
             0x10_0000..0x4000_0000 => (1 << 20, "MiB"),
             _ => (1 << 30, "GiB"),
         };
-        if self.0 % unit == 0 {
+        if self.0.is_multiple_of(unit) {
             write!(f, "{} {name}", self.0 / unit)
         } else {
             write!(f, "{:.1} {name}", self.0 as f64 / unit as f64)
