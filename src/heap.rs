@@ -297,7 +297,7 @@ fn default_capacity() -> u64 {
         .max(own)
 }
 
-/// Flushes this thread, what sleeps, and the depots; purges what is free beyond a twentieth of what is in use.
+/// Flushes this thread, what sleeps, and the depots; purges what is free beyond 3 % of what is in use.
 pub(crate) fn maintain() {
     if let Some(thread) = thread() {
         thread.flush();

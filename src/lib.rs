@@ -45,7 +45,7 @@ pub use tenant::{Charge, Entered, InTenant, Tenant, TenantBuilder, TenantFuture,
 
 /// Does what otherwise waits for slow paths: sends home what caches, depots and outboxes hold, lets ids of retired
 /// tenants go that have drained, and gives memory back to the operating system that has been idle for the purge
-/// delay, or exceeds a twentieth of what is in use.
+/// delay, or exceeds 3 % of what is in use.
 ///
 /// For programs without a rebalancer, from time to time or after a peak. Costs microseconds to milliseconds, by what
 /// there is to do; other threads go on meanwhile.

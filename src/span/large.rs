@@ -2,7 +2,7 @@
 //!
 //! Above: `pool/large.rs`, which charges them. Below: chunks and `os/`.
 //!
-//! Blocks above half a segment take whole segments, so that a freed one is used again without a system call; from
+//! Blocks above what one segment can hold take whole segments, so that a freed one is used again without a system call; from
 //! [`OWN_MAPPING`] on, and for alignments above a segment, a block gets a mapping of its own, of which a process can
 //! have some tens of thousands, and which the kernel can move without copying. Only the pages a block asked for are
 //! charged: the rest of its last segment is address space that nobody touches.
