@@ -25,6 +25,8 @@ mod global;
 #[cfg(not(loom))]
 mod heap;
 #[cfg(not(loom))]
+mod rebalance;
+#[cfg(not(loom))]
 mod report;
 #[cfg_attr(loom, path = "tenant/id.rs")]
 mod tenant;
@@ -38,6 +40,8 @@ pub use error::{EnvError, Error};
 #[cfg(not(loom))]
 pub use global::{Tenancy, is_installed};
 pub use ledger::OnLimit;
+#[cfg(not(loom))]
+pub use rebalance::policy;
 #[cfg(not(loom))]
 pub use report::{ProcessStats, Snapshot, TenantStats, snapshot, snapshot_into};
 #[cfg(not(loom))]
