@@ -62,7 +62,7 @@ pub enum Error {
         tenant: TenantId,
         /// What was asked for.
         wanted: u64,
-        /// What could still be lent to anybody at that moment.
+        /// What it could have had at that moment: what is protected for it, and what could still be lent to anybody.
         free: u64,
     },
     /// The entitlement asked for is lent to others at present. It is coming back; ask again after `eta`.
@@ -126,7 +126,7 @@ impl fmt::Display for Error {
             ),
             Error::CapacityExhausted { tenant, wanted, free } => write!(
                 f,
-                "tenant {tenant} asked for {} more, but only {} of the capacity can still be lent",
+                "tenant {tenant} asked for {} more, but only {} of the capacity can be had",
                 HumanBytes(*wanted),
                 HumanBytes(*free)
             ),

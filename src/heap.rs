@@ -10,14 +10,15 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::lock;
-use crate::base::units::{MAX_REQUEST, PAGE, PAGE_SHIFT, SEGMENT};
+use crate::base::units::{MAX_REQUEST, PAGE, PAGE_SHIFT, SEGMENT, pages_for};
 use crate::cache::{EXITED, Thread, Threads, current, deallocate_shared, set_current};
 use crate::config::Config;
 use crate::error::Error;
-use crate::ledger::{NO_LIMIT, OnLimit, Purpose};
+use crate::ledger::{Pages, Purpose};
 use crate::os;
 use crate::pool::{LargeRequest, Pool, owner_of_large};
 use crate::size_class::class_of;
+use crate::slab::slab_pages;
 use crate::span::metadata::Slot;
 
 static OS: os::Native = os::Native;
@@ -27,6 +28,9 @@ static HEAP: Threads = Threads::new(&OS);
 
 /// The part of the capacity that is never lent out of what the machine has: C = 0.9 × what is there.
 const DEFAULT_CAPACITY_TENTHS: u64 = 9;
+
+/// Root's reservation is this part of the capacity, unless it holds more.
+const ROOT_PART: Pages = 10;
 
 /// Everything below tenants.
 #[inline]
@@ -94,14 +98,15 @@ pub(crate) fn allocate_cold(size: usize, align: usize) -> *mut u8 {
 }
 
 fn small_cold(class: usize) -> *mut u8 {
-    let block = attempt(|| match thread() {
+    let most = slab_pages(class, u32::MAX) as Pages;
+    let block = attempt(most, |purpose| match thread() {
         Some(thread) => {
-            let block = thread.allocate_slow(class);
+            let block = thread.allocate_slow(class, purpose);
             // SAFETY: the thread's cache in use is its own and active.
             unsafe { set_current(thread.current()) };
             block
         }
-        None => HEAP.shared.root().allocate(&HEAP.shared, class, Purpose::Ambient),
+        None => HEAP.shared.root().allocate(&HEAP.shared, class, purpose),
     });
     block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
 }
@@ -113,42 +118,98 @@ pub(crate) fn large_cold(size: usize, align: usize, zero: bool, grows: bool) -> 
     if size > MAX_REQUEST {
         return core::ptr::null_mut();
     }
-    let request = LargeRequest {
-        size,
-        align,
-        zero,
-        grows,
-        purpose: Purpose::Ambient,
-    };
-    let block = attempt(|| current_pool().0.allocate_large(&HEAP.shared, request));
+    let block = attempt(pages_for(size) as Pages, |purpose| {
+        let request = LargeRequest {
+            size,
+            align,
+            zero,
+            grows,
+            purpose,
+        };
+        current_pool().0.allocate_large(&HEAP.shared, request)
+    });
     block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
 }
 
-/// Tries, makes room among what is cached, and tries once more.
-fn attempt(mut allocate: impl FnMut() -> Option<NonNull<u8>>) -> Option<NonNull<u8>> {
-    if let Some(block) = allocate() {
+/// Tries, makes room for `pages` where that helps, and tries again; at last insists.
+fn attempt(pages: Pages, mut allocate: impl FnMut(Purpose) -> Option<NonNull<u8>>) -> Option<NonNull<u8>> {
+    if let Some(block) = allocate(Purpose::Ambient) {
         return Some(block);
     }
     let (pool, thread) = current_pool();
-    if let Some(thread) = thread {
+    let account = &pool.account;
+    // A tenant that has overdrawn made room in vain before, and is served at once until it has repaid.
+    if account.overdraft() == 0 && HEAP.shared.ledger.can_ever(account, pages) {
+        // 1. What the tenant keeps itself: here, and in its pool.
+        if let Some(thread) = thread {
+            thread.flush();
+        }
+        pool.trim(&HEAP.shared);
+        if let Some(block) = allocate(Purpose::Ambient) {
+            return Some(block);
+        }
+        // 2. What others keep; not for a tenant at its own limit.
+        if account.charged() + pages <= account.limit() {
+            make_room(pages);
+            if let Some(block) = allocate(Purpose::Ambient) {
+                return Some(block);
+            }
+        }
+    }
+    // 3. What may not fail.
+    let block = allocate(Purpose::Insistent);
+    if block.is_none() {
+        HEAP.shared.ledger.deny(account, pages);
+    }
+    block
+}
+
+/// Has what is free go back where that helps a tenant to `pages`: its own first, then what others keep.
+pub(crate) fn make_room_for(pool: &'static Pool, pages: Pages) {
+    if !HEAP.shared.ledger.can_ever(&pool.account, pages) {
+        return;
+    }
+    if let Some(thread) = thread() {
         thread.flush();
     }
     pool.trim(&HEAP.shared);
-    if let Some(block) = allocate() {
-        return Some(block);
+    if pool.account.charged().saturating_add(pages) <= pool.account.limit() {
+        make_room(pages);
     }
-    // A tenant at its limit is told so at once; it is not for others to make room for it.
-    let account = &pool.account;
-    if account.on_limit() == OnLimit::Overdraft || account.charged() < account.limit() {
+}
+
+/// Gives back what a tenant was charged in advance.
+pub(crate) fn give_prepaid_back(pool: &'static Pool) {
+    let pages = pool.account.take_prepaid(Pages::MAX);
+    if pages > 0 {
+        HEAP.shared.ledger.uncharge(&pool.account, pages);
+    }
+}
+
+/// Has free memory that pools and sleeping threads keep go back, until `pages` can be lent; if they can and it is the
+/// operating system that has none, all that has backing goes back to it.
+pub(crate) fn make_room(pages: Pages) {
+    let shared = &HEAP.shared;
+    let is_enough = || shared.ledger.surplus() >= pages.cast_signed();
+    if is_enough() {
         HEAP.flush_sleeping();
-        HEAP.shared.all_pools().for_each(|pool| pool.trim(&HEAP.shared));
-        HEAP.shared.spans.trim(0);
-        if let Some(block) = allocate() {
-            return Some(block);
+        shared.all_pools().for_each(|pool| pool.trim(shared));
+        shared.spans.trim(0);
+        return;
+    }
+    // 1. The depots of those who hold more than is protected: first of those whom the last round found cheapest.
+    let donors = shared.ledger.donors().filter_map(|id| shared.pool_at(id));
+    for pool in donors.chain(shared.all_pools()) {
+        if pool.account.charged() > pool.account.protected() {
+            pool.trim(shared);
+            if is_enough() {
+                return;
+            }
         }
     }
-    pool.account.count_denied();
-    None
+    // 2. What sleeping threads keep.
+    HEAP.flush_sleeping();
+    shared.all_pools().for_each(|pool| pool.trim(shared));
 }
 
 /// A zeroed block.
@@ -258,7 +319,7 @@ pub(crate) fn owns(address: usize) -> bool {
 /// Puts the options into effect.
 pub(crate) fn configure(config: &Config) -> Result<(), Error> {
     let capacity = config.get_capacity().unwrap_or_else(default_capacity);
-    let charged = HEAP.shared.ledger.charged() << PAGE_SHIFT;
+    let charged = HEAP.shared.charged() << PAGE_SHIFT;
     if capacity < charged {
         return Err(Error::CapacityBelowCharged {
             asked: capacity,
@@ -273,8 +334,20 @@ pub(crate) fn configure(config: &Config) -> Result<(), Error> {
     HEAP.shared
         .spans
         .configure(config.get_fit(), config.get_huge_pages(), delay);
-    HEAP.shared.ledger.set_capacity(capacity / PAGE as u64);
+    if capacity < u64::MAX {
+        HEAP.shared.ledger.set_capacity(capacity / PAGE as u64);
+        reserve_for_root();
+    }
     Ok(())
+}
+
+/// Root is whatever has no tenant, and is promised what it holds when sharing begins, or a tenth of the capacity.
+fn reserve_for_root() {
+    let (ledger, account) = (&HEAP.shared.ledger, &HEAP.shared.root().account);
+    let reservation = account.charged().max(ledger.capacity() / ROOT_PART);
+    let reservation = reservation.min(ledger.lendable());
+    account.set_reservation(reservation);
+    ledger.protect(account, reservation);
 }
 
 /// Puts the default options into effect, unless others are: the first tenant ends the time without a capacity.
@@ -288,9 +361,9 @@ pub(crate) fn configure_by_default() {
 /// 0.9 × what the machine or the cgroup has, less what the process holds outside this allocator; in bytes.
 fn default_capacity() -> u64 {
     let Some(machine) = os::memory_limit() else {
-        return NO_LIMIT;
+        return u64::MAX;
     };
-    let own = HEAP.shared.ledger.charged() << PAGE_SHIFT;
+    let own = HEAP.shared.charged() << PAGE_SHIFT;
     let outside = os::resident_bytes().unwrap_or(0).saturating_sub(own);
     (machine / 10 * DEFAULT_CAPACITY_TENTHS)
         .saturating_sub(outside)
@@ -305,7 +378,7 @@ pub(crate) fn maintain() {
     HEAP.flush_sleeping();
     HEAP.shared.all_pools().for_each(|pool| pool.trim(&HEAP.shared));
     HEAP.shared.spans.purge_aged();
-    let in_use = (HEAP.shared.ledger.charged() as usize) << PAGE_SHIFT;
+    let in_use = (HEAP.shared.charged() as usize) << PAGE_SHIFT;
     HEAP.shared.spans.trim((in_use / KEPT_FRACTION).max(KEPT_LEAST));
 }
 

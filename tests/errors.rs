@@ -198,8 +198,12 @@ fn options_outside_their_range_are_refused_and_change_nothing() {
 fn reservations_fit_the_capacity() {
     well_in_child("reservations_fit_the_capacity", 30, || {
         Config::new().capacity(100 << 20).apply().unwrap();
+        // Root is promised a tenth unless it is told otherwise.
+        let root = Tenant::root();
+        assert_eq!(root.stats().reservation, 10 << 20);
+        root.set_reservation(2 << 20).unwrap();
         let headroom = tenancy::snapshot().process.headroom;
-        let most = (100 << 20) - headroom;
+        let most = (98 << 20) - headroom;
         let first = Tenant::builder("first").reservation(60 << 20).build().unwrap();
         let refused = Tenant::builder("second")
             .reservation(60 << 20)
@@ -227,13 +231,13 @@ fn reservations_fit_the_capacity() {
         first.set_reservation(most).unwrap();
         // Root's is one like any other.
         assert!(matches!(
-            Tenant::root().set_reservation(4096),
+            root.set_reservation((2 << 20) + 4096),
             Err(Error::ReservationsExceedCapacity { .. })
         ));
         first.set_reservation(0).unwrap();
-        Tenant::root().set_reservation(most).unwrap();
+        root.set_reservation(most).unwrap();
         assert!(matches!(
-            first.set_reservation(4096),
+            first.set_reservation((2 << 20) + 4096),
             Err(Error::ReservationsExceedCapacity { .. })
         ));
     });
@@ -248,10 +252,12 @@ fn a_charge_that_cannot_be_counted_is_refused_before_there_is_a_capacity() {
         || {
             let root = Tenant::root();
             assert!(root.try_charge(u64::MAX).is_err());
-            let first = root.try_charge(1 << 63).unwrap();
-            assert_eq!(first.bytes(), 1 << 63);
             assert!(root.try_charge(1 << 63).is_err());
-            assert!(root.stats().charged >= 1 << 63);
+            // An account holds 16 TiB.
+            let first = root.try_charge(15 << 40).unwrap();
+            assert_eq!(first.bytes(), 15 << 40);
+            assert!(root.try_charge(2 << 40).is_err());
+            assert!(root.stats().charged >= 15 << 40);
             drop(first);
             assert!(root.stats().charged < 1 << 30);
         },

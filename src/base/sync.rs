@@ -8,10 +8,10 @@
 //! the process's own instance out, and [`const_fn!`] makes the constructors of all others ordinary functions.
 
 #[cfg(not(loom))]
-pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+pub(crate) use core::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 #[cfg(not(loom))]
 pub(crate) use crossbeam_utils::Backoff;
@@ -57,3 +57,20 @@ macro_rules! const_fn {
 }
 
 pub(crate) use const_fn;
+
+/// An array of atomics, or of what has some in it: `array_of![value; length]`.
+#[cfg(not(loom))]
+macro_rules! array_of {
+    ($value:expr; $length:expr) => {
+        [const { $value }; $length]
+    };
+}
+
+#[cfg(loom)]
+macro_rules! array_of {
+    ($value:expr; $length:expr) => {
+        core::array::from_fn::<_, { $length }, _>(|_| $value)
+    };
+}
+
+pub(crate) use array_of;

@@ -212,13 +212,13 @@ impl Thread {
     }
 
     /// A block of `class` for the current tenant, when the hot half has none. `None`: no memory, or the limit.
-    pub(crate) fn allocate_slow(&'static self, class: usize) -> Option<NonNull<u8>> {
+    pub(crate) fn allocate_slow(&'static self, class: usize, purpose: Purpose) -> Option<NonNull<u8>> {
         let cache = self.settled();
         let pool = cache.pool()?;
         if cache.keeps() {
-            return cache.allocate_slow(self.shared(), pool, class);
+            return cache.allocate_slow(self.shared(), pool, class, purpose);
         }
-        pool.allocate(self.shared(), class, Purpose::Ambient)
+        pool.allocate(self.shared(), class, purpose)
     }
 
     /// Takes back a block that was allocated as one of `class`, when the hot half does not.

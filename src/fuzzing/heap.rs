@@ -302,7 +302,7 @@ impl Heap {
         assert_eq!(self.tenants.len(), 1, "every tenant that retired has drained");
         shared.root().trim(shared);
         self.compare();
-        assert_eq!(shared.ledger.charged(), 0);
+        assert_eq!(shared.charged(), 0);
         shared.spans.trim(0);
         assert_eq!(shared.spans.dirty_bytes(), 0, "what is free has gone back");
         shared.spans.assert_idle();
@@ -439,15 +439,15 @@ impl Heap {
                 align,
                 zero,
                 grows,
-                purpose: Purpose::Ambient,
+                purpose: Purpose::Insistent,
             };
             return live.unwrap_or(shared.root()).allocate_large(shared, request);
         };
         let block = match thread {
             // SAFETY: the class exists and the cache is active on this thread.
             Some(thread) => NonNull::new(unsafe { thread.current().allocate(class) })
-                .or_else(|| thread.allocate_slow(class))?,
-            None => shared.root().allocate(shared, class, Purpose::Ambient)?,
+                .or_else(|| thread.allocate_slow(class, Purpose::Insistent))?,
+            None => shared.root().allocate(shared, class, Purpose::Insistent)?,
         };
         if zero {
             // SAFETY: a fresh block of at least `size` bytes.
@@ -564,7 +564,7 @@ impl Heap {
                 align: block.align,
                 zero: false,
                 grows: size > block.size,
-                purpose: Purpose::Ambient,
+                purpose: Purpose::Insistent,
             };
             let pool = self.tenant(block.tag).pool;
             // SAFETY: the block is live and in nobody's hands but ours.
@@ -629,7 +629,7 @@ impl Heap {
             pool.assert_invariants();
             charged += pool.account.charged();
         }
-        assert_eq!(charged, shared.ledger.charged(), "Conserved");
+        assert_eq!(charged, shared.charged(), "Conserved");
         for tenant in &self.tenants {
             let own = self.blocks.iter().filter(|block| block.tag == tenant.tag);
             let (mut live, mut large) = (0, 0);

@@ -1,150 +1,272 @@
-//! One tenant's account.
+//! One tenant's account: its contract, what it holds, and what happened to it.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use super::holding::Holding;
+use super::{NO_LIMIT, Pages};
+use crate::base::sync::{AtomicU64 as Word, Ordering, const_fn};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
-/// A limit that is none, in pages.
-pub(crate) const NO_LIMIT: u64 = u64::MAX;
-
-/// What ambient allocations of a tenant do that is at its limit.
+/// What ambient allocations of a tenant do that is at its limit, or finds the capacity used up.
 ///
-/// *Ambient* are allocations through the global allocator. Handles, arenas and charges always fail at the limit, and
-/// only the one request.
+/// *Ambient* are allocations through the global allocator. Handles, arenas and charges always fail then, and only the
+/// one request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 pub enum OnLimit {
     /// The allocation succeeds and is counted as overdraft: on stable Rust a null from the global allocator aborts
-    /// the process, for all tenants. Everything fallible of this tenant fails until it is below its limit again.
+    /// the process, for all tenants. Everything fallible of this tenant fails until the overdraft is repaid, by what it
+    /// frees first.
     #[default]
     Overdraft = 0,
     /// The allocation returns null, on which most Rust code aborts: for programs that use `try_reserve` throughout.
     Fail = 1,
 }
 
-/// Who asks for a charge.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Purpose {
-    /// The global allocator, which may not fail under [`OnLimit::Overdraft`].
-    Ambient,
-    /// Somebody who can be told no.
-    Fallible,
-}
-
-/// Why a charge was refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Refusal {
-    /// The tenant would exceed its limit.
-    Limit,
-    /// All tenants together would exceed the capacity.
-    Capacity,
-    /// The operating system has no more; nothing is charged.
-    OutOfMemory,
-}
-
 /// What a tenant is charged and may have. Sizes in pages.
 pub(crate) struct Account {
-    /// Written by any thread that takes or gives a span; read by reports.
-    charged: AtomicU64,
+    /// {charged, protected}. Written by any thread that takes or gives a span, and by the rebalancer.
+    holding: Word,
+    /// Charged beyond what the limit and the capacity allow: in no budget, repaid first. Written like `holding`.
+    overdraft: Word,
+    /// Charged in advance, for spans to come.
+    prepaid: Word,
+    limit: AtomicU64,
+    id: u16,
+    group: AtomicU16,
+    weight: AtomicU32,
+    /// The weight that counts for the allowance: the policy's urgency goes in. Written by the rebalancer.
+    claim_weight: AtomicU32,
+    on_limit: AtomicU8,
+    /// Written by the rebalancer: what becomes free goes back at once, not into depots.
+    is_frozen: AtomicBool,
     /// The most it ever was before it last went down.
     peak: AtomicU64,
-    limit: AtomicU64,
+    /// Pages of it that became free, ever.
+    emptied: AtomicU64,
     reservation: AtomicU64,
+    /// Written by the rebalancer.
+    entitlement: AtomicU64,
+    /// Requests refused, and the pages they asked for.
     denied: AtomicU64,
-    weight: AtomicU32,
-    on_limit: AtomicU8,
+    denied_pages: AtomicU64,
+    /// Pages granted above what is protected.
+    loaned: AtomicU64,
 }
 
 impl Account {
-    pub(crate) const fn new(weight: u32) -> Self {
-        Self {
-            charged: AtomicU64::new(0),
-            peak: AtomicU64::new(0),
-            limit: AtomicU64::new(NO_LIMIT),
-            reservation: AtomicU64::new(0),
-            denied: AtomicU64::new(0),
-            weight: AtomicU32::new(weight),
-            on_limit: AtomicU8::new(OnLimit::Overdraft as u8),
+    const_fn! {
+        /// The account with number `id`, and nothing in it.
+        pub(crate) const fn new(id: u16) -> Self {
+            Self {
+                holding: Word::new(Holding::NOTHING.bits()),
+                overdraft: Word::new(0),
+                prepaid: Word::new(0),
+                limit: AtomicU64::new(NO_LIMIT),
+                id,
+                group: AtomicU16::new(0),
+                weight: AtomicU32::new(100),
+                claim_weight: AtomicU32::new(100),
+                on_limit: AtomicU8::new(OnLimit::Overdraft as u8),
+                is_frozen: AtomicBool::new(false),
+                peak: AtomicU64::new(0),
+                emptied: AtomicU64::new(0),
+                reservation: AtomicU64::new(0),
+                entitlement: AtomicU64::new(0),
+                denied: AtomicU64::new(0),
+                denied_pages: AtomicU64::new(0),
+                loaned: AtomicU64::new(0),
+            }
         }
     }
 
-    /// Makes it a new tenant's.
+    /// Makes it a new tenant's. Nothing may be charged, prepaid or protected.
     pub(crate) fn reset(&self) {
-        // Relaxed, in all of this file: each number stands alone; who must see them together takes the registry's
-        // lock.
-        self.peak.store(0, Ordering::Relaxed);
-        self.denied.store(0, Ordering::Relaxed);
+        // Relaxed, in all of this file but for `holding`, `overdraft` and `prepaid`: each number stands alone; who must
+        // see them together takes the registry's lock.
+        for number in [
+            &self.peak,
+            &self.emptied,
+            &self.reservation,
+            &self.entitlement,
+            &self.denied,
+            &self.denied_pages,
+            &self.loaned,
+        ] {
+            number.store(0, Ordering::Relaxed);
+        }
+        self.limit.store(NO_LIMIT, Ordering::Relaxed);
+        self.group.store(0, Ordering::Relaxed);
+        self.is_frozen.store(false, Ordering::Relaxed);
     }
 
-    /// Adds to what is charged, unless that exceeds the limit and it may not.
-    pub(super) fn add(&self, pages: u64, may_exceed: bool) -> Result<(), Refusal> {
-        let limit = if may_exceed { NO_LIMIT } else { self.limit() };
-        let grown = |charged: u64| {
-            charged
-                .checked_add(pages)
-                .filter(|sum| *sum <= limit.min(super::MOST))
-        };
-        let added = self
-            .charged
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown);
-        added.map(|_| ()).map_err(|_| Refusal::Limit)
+    pub(super) fn holding(&self) -> Holding {
+        // SeqCst: after the mark was taken that said it has changed (**Seen**, `dirty.rs`).
+        Holding::from_bits(self.holding.load(Ordering::SeqCst))
     }
 
-    /// Subtracts from what is charged. The peak is brought up to date here, before the way down, and not on the way
-    /// up: a charge that is cancelled was none.
-    pub(super) fn subtract(&self, pages: u64) {
-        let before = self.charged.fetch_sub(pages, Ordering::Relaxed);
-        crate::check!(before >= pages, "an account was charged what is given back");
-        if before > self.peak.load(Ordering::Relaxed) {
-            self.peak.fetch_max(before, Ordering::Relaxed);
+    /// Replaces `old` by `new`, or says what is there instead.
+    pub(super) fn replace(&self, old: Holding, new: Holding) -> Result<(), Holding> {
+        // SeqCst, of which Release and Acquire: after the budget was taken that `new` claims, and before that is given
+        // which it claims no more (**Late**, `budget.rs`): who shrinks what another has grown comes after that one's
+        // `take`. One order: before the mark that says it has changed (**Seen**, `dirty.rs`).
+        self.holding
+            .compare_exchange_weak(old.bits(), new.bits(), Ordering::SeqCst, Ordering::SeqCst)
+            .map(drop)
+            .map_err(Holding::from_bits)
+    }
+
+    /// Counts as overdraft.
+    pub(super) fn overdraw(&self, pages: Pages) {
+        // Relaxed: no budget depends on it.
+        self.overdraft.fetch_add(pages, Ordering::Relaxed);
+    }
+
+    /// Takes up to `pages` off the overdraft; how many.
+    pub(super) fn take_overdraft(&self, pages: Pages) -> Pages {
+        take_up_to(&self.overdraft, pages)
+    }
+
+    /// Has `pages` that are charged already wait for spans to come.
+    pub(crate) fn prepay(&self, pages: Pages) {
+        // Relaxed: as in `overdraw`.
+        self.prepaid.fetch_add(pages, Ordering::Relaxed);
+    }
+
+    /// Takes up to `pages` of what was prepaid; how many. They stay charged.
+    pub(crate) fn take_prepaid(&self, pages: Pages) -> Pages {
+        take_up_to(&self.prepaid, pages)
+    }
+
+    /// Brings the peak up to date. Before the way down, and not on the way up: a charge that is cancelled was none.
+    pub(super) fn note_peak(&self) {
+        let charged = self.charged();
+        if charged > self.peak.load(Ordering::Relaxed) {
+            self.peak.fetch_max(charged, Ordering::Relaxed);
         }
     }
 
-    /// Takes back what was added in vain.
-    pub(super) fn cancel(&self, pages: u64) {
-        self.charged.fetch_sub(pages, Ordering::Relaxed);
+    pub(super) fn count_emptied(&self, pages: Pages) {
+        self.emptied.fetch_add(pages, Ordering::Relaxed);
     }
 
-    pub(crate) fn count_denied(&self) {
+    pub(super) fn count_loaned(&self, pages: Pages) {
+        self.loaned.fetch_add(pages, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_denied(&self, pages: Pages) {
         self.denied.fetch_add(1, Ordering::Relaxed);
+        self.denied_pages.fetch_add(pages, Ordering::Relaxed);
     }
 
-    pub(crate) fn charged(&self) -> u64 {
-        self.charged.load(Ordering::Relaxed)
+    /// Its number: its tenant's.
+    pub(crate) fn id(&self) -> u16 {
+        self.id
     }
 
-    pub(crate) fn peak(&self) -> u64 {
+    /// Everything charged, overdraft included.
+    pub(crate) fn charged(&self) -> Pages {
+        self.holding().charged() + self.overdraft.load(Ordering::Relaxed)
+    }
+
+    /// The part of its entitlement that nobody else may have.
+    pub(crate) fn protected(&self) -> Pages {
+        self.holding().protected()
+    }
+
+    pub(crate) fn prepaid(&self) -> Pages {
+        self.prepaid.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn peak(&self) -> Pages {
         self.peak.load(Ordering::Relaxed).max(self.charged())
     }
 
+    /// How often it was refused.
     pub(crate) fn denied(&self) -> u64 {
         self.denied.load(Ordering::Relaxed)
     }
 
-    /// Charged beyond the limit.
-    pub(crate) fn overdraft(&self) -> u64 {
-        self.charged().saturating_sub(self.limit())
+    /// What it was refused, ever.
+    pub(crate) fn denied_pages(&self) -> Pages {
+        self.denied_pages.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn limit(&self) -> u64 {
+    /// What became free of it, ever.
+    pub(crate) fn emptied(&self) -> Pages {
+        self.emptied.load(Ordering::Relaxed)
+    }
+
+    /// What it was granted above what is protected, ever.
+    pub(crate) fn loaned(&self) -> Pages {
+        self.loaned.load(Ordering::Relaxed)
+    }
+
+    /// What stands beside all budgets: charged at the limit or without capacity.
+    pub(super) fn unbudgeted(&self) -> Pages {
+        self.overdraft.load(Ordering::Relaxed)
+    }
+
+    /// Charged beyond the limit, or beyond the capacity.
+    pub(crate) fn overdraft(&self) -> Pages {
+        self.unbudgeted().max(self.charged().saturating_sub(self.limit()))
+    }
+
+    pub(crate) fn limit(&self) -> Pages {
         self.limit.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_limit(&self, pages: u64) {
+    pub(crate) fn set_limit(&self, pages: Pages) {
         self.limit.store(pages, Ordering::Relaxed);
     }
 
-    pub(crate) fn reservation(&self) -> u64 {
+    pub(crate) fn reservation(&self) -> Pages {
         self.reservation.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_reservation(&self, pages: u64) {
+    pub(crate) fn set_reservation(&self, pages: Pages) {
         self.reservation.store(pages, Ordering::Relaxed);
+    }
+
+    pub(crate) fn entitlement(&self) -> Pages {
+        self.entitlement.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_entitlement(&self, pages: Pages) {
+        self.entitlement.store(pages, Ordering::Relaxed);
     }
 
     pub(crate) fn weight(&self) -> u32 {
         self.weight.load(Ordering::Relaxed)
     }
 
+    /// Sets the weight, and the one that counts for the allowance with it.
     pub(crate) fn set_weight(&self, weight: u32) {
         self.weight.store(weight, Ordering::Relaxed);
+        self.claim_weight.store(weight, Ordering::Relaxed);
+    }
+
+    pub(crate) fn claim_weight(&self) -> u32 {
+        self.claim_weight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_claim_weight(&self, weight: u32) {
+        self.claim_weight.store(weight, Ordering::Relaxed);
+    }
+
+    /// Its group's number; 0: none.
+    pub(crate) fn group(&self) -> u16 {
+        self.group.load(Ordering::Relaxed)
+    }
+
+    /// Puts it into a group, before anything is charged or protected.
+    pub(crate) fn set_group(&self, group: u16) {
+        self.group.store(group, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.is_frozen.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_frozen(&self, is_frozen: bool) {
+        self.is_frozen.store(is_frozen, Ordering::Relaxed);
     }
 
     pub(crate) fn on_limit(&self) -> OnLimit {
@@ -158,4 +280,14 @@ impl Account {
     pub(crate) fn set_on_limit(&self, on_limit: OnLimit) {
         self.on_limit.store(on_limit as u8, Ordering::Relaxed);
     }
+}
+
+fn take_up_to(word: &Word, pages: Pages) -> Pages {
+    // Relaxed: taken by who uses it up; nothing else hangs on it.
+    if word.load(Ordering::Relaxed) == 0 {
+        return 0;
+    }
+    let less = |have: u64| (have > 0).then(|| have - have.min(pages));
+    word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+        .map_or(0, |had| had.min(pages))
 }

@@ -1,110 +1,530 @@
-//! The accounts: who is charged how many pages, and whether he may have more.
+//! The accounts: who is charged how many pages, what is protected for whom, and who may have more.
 //!
-//! Above: `pool/` charges where it takes pages into use, `tenant/charge.rs` for memory held elsewhere; `report/`
-//! reads. Below: nothing. No lock, no clock, no unsafe code.
+//! Above: `pool/` charges where it takes pages into use, `tenant/charge.rs` for memory held elsewhere; `rebalance/`
+//! moves what is protected; `report/` reads. Below: nothing. No lock, no clock, no unsafe code, nothing waits.
 //!
-//! - **Conserved**: the sum of all accounts' `charged` is the ledger's.
-//! - **Bounded**: a fallible charge never brings an account above its limit nor the ledger above its capacity; an
-//!   ambient one does only under [`OnLimit::Overdraft`], and is counted.
+//! ```text
+//!  capacity ─┬─ headroom        never lent, backs overdraft
+//!            └─ lendable ─┬─ claims     of each account: max(charged, protected)     account.rs, holding.rs
+//!                         └─ surplus    what anybody may still claim                 budget.rs
+//! ```
+//!
+//! A claim is what nobody else may have: the pages charged, and those protected that are not charged yet. A charge within
+//! what is protected leaves the claim as it is, so it touches its own account's word and nothing shared; one above it
+//! is a loan, and takes what the claim grows by out of the surplus, and out of the group's room, before the word
+//! changes. What a claim shrinks by is given back after. That is all there is to it: the surplus is signed, only ever
+//! taken while it is enough, and so
+//!
+//! - **Solvent**: the claims never exceed what is lendable: what is protected is there. (Where the capacity was made
+//!   smaller the surplus is below zero, and nothing is lent until it is above.)
+//! - **Conserved**: surplus + the sum of all claims is what is lendable.
+//! - **No false refusal**: a charge within what is protected and the limit asks nobody.
+//! - **Work-conserving**: a charge within the limit is refused only without surplus, or while its tenant is above its
+//!   allowance and another one, below its own, was refused since the last round.
+//!
+//! A charge under [`OnLimit::Overdraft`] that may not be refused and finds nothing is *overdraft*: beside all claims,
+//! repaid by what is freed first.
 
 #![forbid(unsafe_code)]
 
 mod account;
+mod budget;
+mod dirty;
+mod group;
+mod holding;
 
+pub(crate) use account::Account;
 pub use account::OnLimit;
-pub(crate) use account::{Account, NO_LIMIT, Purpose, Refusal};
+pub(crate) use group::{GROUPS, Group};
+pub(crate) use holding::MOST_CHARGED;
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU16, AtomicU64};
+use core::time::Duration;
+
+use crate::base::sync::{AtomicBool, AtomicU64 as Word, Ordering, array_of, const_fn};
+use budget::Budget;
+use dirty::Dirty;
+
+/// A number of pages.
+pub(crate) type Pages = u64;
+
+/// A limit that is none, in pages.
+pub(crate) const NO_LIMIT: Pages = u64::MAX;
+
+/// Pages beyond which a number of bytes does not fit a word: what there is without a capacity.
+const UNBOUNDED: i64 = (u64::MAX / crate::base::units::PAGE as u64) as i64;
 
 /// The headroom that even a small capacity keeps, in pages: four slabs of the largest class.
-const LEAST_HEADROOM: u64 = 4 * 64;
+const LEAST_HEADROOM: Pages = 4 * 64;
 
-/// Pages beyond which a number of bytes does not fit a word.
-pub(crate) const MOST: u64 = u64::MAX / crate::base::units::PAGE as u64;
+/// Tenants that the path of an allocation looks at first when it has to make room.
+pub(crate) const DONORS: usize = 32;
+
+/// log2 of the parts of a page in which the allowance per weight is told.
+pub(crate) const LEVEL_SHIFT: u32 = 16;
+
+/// An allowance per weight that is none.
+pub(crate) const NO_LEVEL: u64 = u64::MAX;
+
+/// Who asks for a charge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Purpose {
+    /// Somebody who can be told no.
+    Fallible,
+    /// The global allocator, while there is still something to reclaim.
+    Ambient,
+    /// The global allocator, when there is not: under [`OnLimit::Overdraft`] it may not fail.
+    Insistent,
+}
+
+/// Why a charge was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// The tenant would exceed its limit, or has overdrawn it.
+    Limit,
+    /// Its group would exceed its limit.
+    Group,
+    /// Nothing is left to lend, or not to this tenant while others wait that have less.
+    Capacity,
+    /// The operating system has no more; nothing is charged.
+    OutOfMemory,
+}
+
+/// A charge that was made: how many pages, and how many of them had been prepaid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "a charge is cancelled, or its pages are uncharged some day"]
+pub(crate) struct Granted {
+    pages: Pages,
+    prepaid: Pages,
+}
 
 /// What all accounts share. Units are pages.
 pub(crate) struct Ledger {
     /// What all accounts together may be charged without overdraft. Written by `configure`.
     capacity: AtomicU64,
-    /// The sum of all accounts.
-    charged: AtomicU64,
+    /// Lendable less all claims.
+    surplus: Budget,
+    /// The sum of all accounts' overdraft.
+    overdraft: Word,
+    /// The allowance above what is protected, per weight, in parts of a page. Written by the rebalancer.
+    level: AtomicU64,
+    /// Whether allowances bind: somebody below his own was refused since the last round.
+    is_contended: AtomicBool,
+    /// Where the surplus is low enough for the rebalancer to hear of it. Written by it.
+    watermark: AtomicU64,
+    /// Milliseconds until what is owed to lenders is back, as of the last round. Written by the rebalancer.
+    eta: AtomicU64,
+    /// Whether something happened that the rebalancer should not wait to see.
+    is_alarmed: AtomicBool,
+    /// The accounts that have changed since the last round.
+    dirty: Dirty,
+    /// Who can give most cheaply, in order, up to the first 0. Written by the rebalancer.
+    donors: [AtomicU16; DONORS],
+    groups: [Group; GROUPS],
 }
 
 impl Ledger {
-    pub(crate) const fn new() -> Self {
-        Self {
-            capacity: AtomicU64::new(NO_LIMIT),
-            charged: AtomicU64::new(0),
+    const_fn! {
+        pub(crate) const fn new() -> Self {
+            Self {
+                capacity: AtomicU64::new(NO_LIMIT),
+                surplus: Budget::new(UNBOUNDED),
+                overdraft: Word::new(0),
+                level: AtomicU64::new(NO_LEVEL),
+                is_contended: AtomicBool::new(false),
+                watermark: AtomicU64::new(0),
+                eta: AtomicU64::new(u64::MAX),
+                is_alarmed: AtomicBool::new(false),
+                dirty: Dirty::new(),
+                donors: [const { AtomicU16::new(0) }; DONORS],
+                groups: array_of![Group::new(); GROUPS],
+            }
         }
     }
 
+    // --- The way of a charge ---
+
+    /// Charges `pages` to `account`, or says why not; then nothing has changed. Who gives up says so with
+    /// [`deny`](Self::deny): who makes room and tries again does not.
+    pub(crate) fn charge(
+        &self,
+        account: &Account,
+        pages: Pages,
+        purpose: Purpose,
+    ) -> Result<Granted, Refusal> {
+        let prepaid = account.take_prepaid(pages);
+        let granted = Granted { pages, prepaid };
+        let charged = self.charge_new(account, pages - prepaid, purpose);
+        if charged.is_err() && prepaid > 0 {
+            account.prepay(prepaid);
+        }
+        charged.map(|()| granted)
+    }
+
+    fn charge_new(&self, account: &Account, pages: Pages, purpose: Purpose) -> Result<(), Refusal> {
+        // 1. What is overdrawn comes first.
+        if account.unbudgeted() > 0 {
+            self.settle(account);
+            if purpose == Purpose::Fallible && account.unbudgeted() > 0 {
+                return Err(if account.charged() >= account.limit() {
+                    Refusal::Limit
+                } else {
+                    Refusal::Capacity
+                });
+            }
+        }
+        // 2. Within what is protected, or as a loan.
+        let limit = account.limit().saturating_sub(account.unbudgeted());
+        let Err(refusal) = self.grow(account, pages, limit) else {
+            return Ok(());
+        };
+        // 3. What may not fail is overdraft.
+        let may_exceed = purpose == Purpose::Insistent && account.on_limit() == OnLimit::Overdraft;
+        if !may_exceed || account.charged() + pages > MOST_CHARGED {
+            return Err(refusal);
+        }
+        self.overdraw(account, pages);
+        self.settle(account);
+        Ok(())
+    }
+
+    /// Claims `pages` more, as long as no more than `limit` are.
+    fn grow(&self, account: &Account, pages: Pages, limit: Pages) -> Result<(), Refusal> {
+        let mut old = account.holding();
+        loop {
+            let new = old
+                .grown(pages)
+                .filter(|new| new.charged() <= limit)
+                .ok_or(Refusal::Limit)?;
+            let more = new.claim() - old.claim();
+            if more > 0 {
+                self.take(account, new.charged(), more)?;
+            }
+            match account.replace(old, new) {
+                Ok(()) => {
+                    if more > 0 {
+                        account.count_loaned(more);
+                    }
+                    self.dirty.mark(account.id());
+                    return Ok(());
+                }
+                Err(other) => {
+                    self.give(account, more);
+                    old = other;
+                }
+            }
+        }
+    }
+
+    /// Takes back a charge for which there was no memory: it counts as if it had never been.
+    pub(crate) fn cancel(&self, account: &Account, granted: Granted) {
+        account.prepay(granted.prepaid);
+        self.shrink(account, granted.pages - granted.prepaid);
+    }
+
+    /// Takes `pages` off `account`, which was charged them.
+    pub(crate) fn uncharge(&self, account: &Account, pages: Pages) {
+        account.note_peak();
+        account.count_emptied(pages);
+        self.shrink(account, pages);
+    }
+
+    /// Uncharges: overdraft first, then what is claimed.
+    ///
+    /// **Covered**: overdraft is taken first and whole, so what is left to take lies in the claim, whoever else
+    /// charges, settles and uncharges meanwhile.
+    fn shrink(&self, account: &Account, pages: Pages) {
+        let repaid = account.take_overdraft(pages);
+        if repaid > 0 {
+            // Relaxed: a sum to look at.
+            self.overdraft.fetch_sub(repaid, Ordering::Relaxed);
+        }
+        if repaid < pages {
+            self.shrink_claim(account, pages - repaid);
+        }
+        self.dirty.mark(account.id());
+    }
+
+    fn shrink_claim(&self, account: &Account, pages: Pages) {
+        let mut old = account.holding();
+        loop {
+            let new = old.shrunk(pages);
+            match account.replace(old, new) {
+                Ok(()) => return self.give(account, old.claim() - new.claim()),
+                Err(other) => old = other,
+            }
+        }
+    }
+
+    // --- Claims ---
+
+    /// Takes `more` out of the group's room and the surplus, for an account that is charged `charged` then.
+    fn take(&self, account: &Account, charged: Pages, more: Pages) -> Result<(), Refusal> {
+        // Relaxed: a rule between rounds; whoever is a moment late had his loan before.
+        if self.is_contended.load(Ordering::Relaxed) && charged > self.allowance(account) {
+            return Err(Refusal::Capacity);
+        }
+        let group = self.group_of(account);
+        if group.is_some_and(|group| group.room.take(more).is_none()) {
+            return Err(Refusal::Group);
+        }
+        match self.surplus.take(more) {
+            Some(left) => {
+                // Relaxed: a threshold to look at.
+                if left.unsigned_abs() < self.watermark.load(Ordering::Relaxed) {
+                    self.alarm();
+                }
+                Ok(())
+            }
+            None => {
+                if let Some(group) = group {
+                    group.room.give(more);
+                }
+                Err(Refusal::Capacity)
+            }
+        }
+    }
+
+    /// Takes what there is of `more`; how much.
+    fn take_up_to(&self, account: &Account, more: Pages) -> Pages {
+        let group = self.group_of(account);
+        let allowed = group.map_or(more, |group| group.room.take_up_to(more));
+        let taken = self.surplus.take_up_to(allowed);
+        if let Some(group) = group
+            && taken < allowed
+        {
+            group.room.give(allowed - taken);
+        }
+        taken
+    }
+
+    fn give(&self, account: &Account, less: Pages) {
+        if less > 0 {
+            self.surplus.give(less);
+            if let Some(group) = self.group_of(account) {
+                group.room.give(less);
+            }
+        }
+    }
+
+    /// Protects `pages` for `account`, of which it returns as much as is protected then. Less than before is given
+    /// back at once; more is taken from the surplus, as far as that goes.
+    pub(crate) fn protect(&self, account: &Account, pages: Pages) -> Pages {
+        self.settle(account);
+        let mut old = account.holding();
+        loop {
+            let wish = old.protecting(pages);
+            let more = wish.claim().saturating_sub(old.claim());
+            let taken = if more > 0 {
+                self.take_up_to(account, more)
+            } else {
+                0
+            };
+            let new = if taken < more {
+                old.protecting(old.protected().max(old.claim() + taken))
+            } else {
+                wish
+            };
+            match account.replace(old, new) {
+                Ok(()) => {
+                    self.give(account, (old.claim() + taken) - new.claim());
+                    return new.protected();
+                }
+                Err(other) => {
+                    self.give(account, taken);
+                    old = other;
+                }
+            }
+        }
+    }
+
+    // --- Overdraft ---
+
+    fn overdraw(&self, account: &Account, pages: Pages) {
+        // Relaxed: a sum to look at. Before the account's own, so that it never falls below the sum of them.
+        self.overdraft.fetch_add(pages, Ordering::Relaxed);
+        account.overdraw(pages);
+        self.dirty.mark(account.id());
+        self.alarm();
+    }
+
+    /// Makes overdraft a part of the claim, as far as the limit and the surplus allow by now.
+    pub(crate) fn settle(&self, account: &Account) {
+        let room = account.limit().saturating_sub(account.holding().charged());
+        let mut pages = account.unbudgeted().min(room);
+        // All of it if that can be had, or else half as much …
+        while pages > 0 && self.grow(account, pages, account.limit()).is_err() {
+            pages /= 2;
+        }
+        // … counted twice for a moment, never not at all: who uncharges meanwhile must find it.
+        let settled = account.take_overdraft(pages);
+        // Relaxed: as in `overdraw`.
+        self.overdraft.fetch_sub(settled, Ordering::Relaxed);
+        if settled < pages {
+            self.shrink_claim(account, pages - settled);
+        }
+    }
+
+    // --- What is refused, and who hears of it ---
+
+    /// Counts that `account` was refused `pages` for good.
+    pub(crate) fn deny(&self, account: &Account, pages: Pages) {
+        account.count_denied(pages);
+        let charged = account.charged();
+        if charged < account.limit() && charged < self.allowance(account) {
+            // Relaxed: as in `take`.
+            self.is_contended.store(true, Ordering::Relaxed);
+        }
+        self.dirty.mark(account.id());
+        self.alarm();
+    }
+
+    /// Has the rebalancer look soon.
+    fn alarm(&self) {
+        // Relaxed: who sleeps is woken by `heap`, which orders it.
+        self.is_alarmed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there was an alarm since this was last asked.
+    pub(crate) fn take_alarm(&self) -> bool {
+        // Relaxed: as in `alarm`.
+        self.is_alarmed.load(Ordering::Relaxed) && self.is_alarmed.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether there was an alarm that nobody has taken.
+    pub(crate) fn is_alarmed(&self) -> bool {
+        // Relaxed: as in `alarm`.
+        self.is_alarmed.load(Ordering::Relaxed)
+    }
+
+    /// Calls `each` with the accounts that have changed since the last call. One caller at a time.
+    pub(crate) fn take_dirty(&self, each: impl FnMut(u16)) {
+        self.dirty.take(each);
+    }
+
+    // --- What the rebalancer publishes ---
+
+    /// Publishes the allowance per weight, in 2^-[`LEVEL_SHIFT`] pages, or [`NO_LEVEL`]; until somebody below his own is
+    /// refused it does not bind.
+    pub(crate) fn publish_level(&self, level: u64) {
+        // Relaxed, both: as in `take`.
+        self.level.store(level, Ordering::Relaxed);
+        self.is_contended.store(false, Ordering::Relaxed);
+    }
+
+    /// Publishes the surplus below which there is an alarm.
+    pub(crate) fn publish_watermark(&self, pages: Pages) {
+        // Relaxed: as in `take`.
+        self.watermark.store(pages, Ordering::Relaxed);
+    }
+
+    /// Publishes when what is owed to lenders is expected to be back; [`Duration::MAX`]: nothing comes back.
+    pub(crate) fn publish_eta(&self, eta: Duration) {
+        let ms = u64::try_from(eta.as_millis()).unwrap_or(u64::MAX);
+        // Relaxed: as in `take`.
+        self.eta.store(ms, Ordering::Relaxed);
+    }
+
+    /// When what is owed to lenders is expected to be back.
+    pub(crate) fn eta(&self) -> Duration {
+        // Relaxed: as in `take`.
+        match self.eta.load(Ordering::Relaxed) {
+            u64::MAX => Duration::MAX,
+            ms => Duration::from_millis(ms),
+        }
+    }
+
+    /// Publishes whose free memory costs least, cheapest first. Root, number 0, ends the list.
+    pub(crate) fn publish_donors(&self, ids: impl Iterator<Item = u16>) {
+        for (place, id) in self.donors.iter().zip(ids.chain(core::iter::repeat(0))) {
+            // Relaxed: hints, each by itself.
+            place.store(id, Ordering::Relaxed);
+        }
+    }
+
+    /// Whose free memory cost least in the last round, cheapest first.
+    pub(crate) fn donors(&self) -> impl Iterator<Item = u16> {
+        // Relaxed: as in `publish_donors`.
+        self.donors
+            .iter()
+            .map(|place| place.load(Ordering::Relaxed))
+            .take_while(|id| *id > 0)
+    }
+
+    /// What `account` may be charged while others wait: T = min(m, P + w·λ).
+    pub(crate) fn allowance(&self, account: &Account) -> Pages {
+        // Relaxed: as in `take`.
+        let level = self.level.load(Ordering::Relaxed);
+        if level == NO_LEVEL {
+            return account.limit();
+        }
+        let share = (u128::from(account.claim_weight()) * u128::from(level)) >> LEVEL_SHIFT;
+        let share = Pages::try_from(share).unwrap_or(NO_LIMIT);
+        account.protected().saturating_add(share).min(account.limit())
+    }
+
+    // --- The whole ---
+
     /// Pages that all tenants share; [`NO_LIMIT`] until configured.
-    pub(crate) fn capacity(&self) -> u64 {
+    pub(crate) fn capacity(&self) -> Pages {
         // Relaxed: a number that stands alone.
         self.capacity.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_capacity(&self, pages: u64) {
+    /// Sets what all tenants share. What is claimed beyond it is not taken back: nothing is lent until enough is free.
+    /// One caller at a time.
+    pub(crate) fn set_capacity(&self, pages: Pages) {
+        let before = self.lendable();
         // Relaxed: as in `capacity`.
         self.capacity.store(pages, Ordering::Relaxed);
+        self.surplus.resize(signed(self.lendable()) - signed(before));
     }
 
-    /// What can be promised to tenants: the capacity less the headroom, H = clamp(1 % C, 4 spans, C/8).
-    pub(crate) fn lendable(&self) -> u64 {
-        let capacity = self.capacity();
-        if capacity == NO_LIMIT {
-            return NO_LIMIT;
+    /// The part of the capacity that is never lent, H = clamp(1 % C, 4 spans, C/8).
+    pub(crate) fn headroom(&self) -> Pages {
+        match self.capacity() {
+            NO_LIMIT => 0,
+            capacity => (capacity / 100).clamp(LEAST_HEADROOM.min(capacity / 8), capacity / 8),
         }
-        capacity - (capacity / 100).clamp(LEAST_HEADROOM.min(capacity / 8), capacity / 8)
     }
 
-    pub(crate) fn charged(&self) -> u64 {
-        // Relaxed: as in `capacity`.
-        self.charged.load(Ordering::Relaxed)
+    /// What can be claimed in all: the capacity less the headroom.
+    pub(crate) fn lendable(&self) -> Pages {
+        match self.capacity() {
+            NO_LIMIT => NO_LIMIT,
+            capacity => capacity - self.headroom(),
+        }
     }
 
-    /// Charges `pages` to `account`, or says why not; then nothing has changed. Who gives up counts the refusal: who
-    /// makes room and tries again does not.
-    pub(crate) fn charge(&self, account: &Account, pages: u64, purpose: Purpose) -> Result<(), Refusal> {
-        let may_exceed = purpose == Purpose::Ambient && account.on_limit() == OnLimit::Overdraft;
-        let capacity = if may_exceed { NO_LIMIT } else { self.capacity() };
-        let grown = |charged: u64| {
-            charged
-                .checked_add(pages)
-                .filter(|sum| *sum <= capacity.min(MOST))
-        };
-        // 1. What does not fit the process's share of the machine is never added, not even for a moment: another
-        // account's charge would be refused for it.
-        let fits = grown(self.charged()).ok_or(Refusal::Capacity);
-        // 2. The account's own limit, 3. the process's share.
-        fits.and_then(|_| account.add(pages, may_exceed))?;
-        // Relaxed, here and below: the counters guard numbers, not memory; each is exact by itself.
-        let added = self
-            .charged
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown);
-        added.map(|_| ()).map_err(|_| {
-            account.cancel(pages);
-            Refusal::Capacity
-        })
+    /// What anybody may still claim; below zero what is missing.
+    pub(crate) fn surplus(&self) -> i64 {
+        self.surplus.left()
     }
 
-    /// Takes back a charge for which there was no memory: it counts as if it had never been.
-    pub(crate) fn cancel(&self, account: &Account, pages: u64) {
-        account.cancel(pages);
-        // Relaxed: as in `charge`.
-        self.charged.fetch_sub(pages, Ordering::Relaxed);
+    /// Whether `account` could be charged `pages` if it held nothing and nobody else anything.
+    pub(crate) fn can_ever(&self, account: &Account, pages: Pages) -> bool {
+        pages <= account.limit().min(self.lendable()).min(MOST_CHARGED)
     }
 
-    /// Takes `pages` off `account`, which was charged them.
-    pub(crate) fn uncharge(&self, account: &Account, pages: u64) {
-        account.subtract(pages);
-        // Relaxed: as in `charge`.
-        let before = self.charged.fetch_sub(pages, Ordering::Relaxed);
-        crate::check!(
-            before >= pages,
-            "Conserved: the ledger was charged what is given back"
-        );
+    /// All accounts' overdraft.
+    pub(crate) fn overdraft(&self) -> Pages {
+        // Relaxed: a sum to look at.
+        self.overdraft.load(Ordering::Relaxed)
     }
+
+    /// The group with this number, from 1.
+    pub(crate) fn group(&self, number: u16) -> Option<&Group> {
+        self.groups.get(number as usize).filter(|_| number > 0)
+    }
+
+    fn group_of(&self, account: &Account) -> Option<&Group> {
+        self.group(account.group())
+    }
+}
+
+/// For a difference: a limit that is none is as good as more than can be.
+fn signed(pages: Pages) -> i64 {
+    pages.min(UNBOUNDED.unsigned_abs()).cast_signed()
 }
 
 #[cfg(test)]

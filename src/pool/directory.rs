@@ -21,7 +21,7 @@ impl Directory {
     const_fn! {
         pub(super) const fn new() -> Self {
             Self {
-                root: Pool::new(Tag::ROOT),
+                root: Pool::new(Tag::ROOT, Tag::ROOT.id()),
                 leaves: [const { Slot::new() }; FAN],
             }
         }
@@ -55,7 +55,7 @@ impl Shared {
         }
         let leaf = self.pools.leaves[id as usize / FAN]
             .get_or_create(&self.metadata, || [const { Slot::new() }; FAN])?;
-        leaf[id as usize % FAN].get_or_create(&self.metadata, || Pool::new(Tag::NOBODY))
+        leaf[id as usize % FAN].get_or_create(&self.metadata, || Pool::new(Tag::NOBODY, id))
     }
 
     /// Every pool there is, root first, then by id.

@@ -90,7 +90,7 @@ impl Pool {
 
     fn allocate_segments(&self, shared: &Shared, request: LargeRequest) -> Option<NonNull<u8>> {
         let pages = request.pages();
-        shared
+        let granted = shared
             .ledger
             .charge(&self.account, pages as u64, request.purpose)
             .ok()?;
@@ -99,7 +99,7 @@ impl Pool {
                 .spans
                 .take_large(pages, request.align, self.tag(), request.grows, &shared.metadata);
         let Some(block) = block else {
-            shared.ledger.cancel(&self.account, pages as u64);
+            shared.ledger.cancel(&self.account, granted);
             return None;
         };
         if block.dirty_pages > 0 && (request.zero || !block.is_own) {
@@ -179,12 +179,12 @@ impl Pool {
             return Some(block);
         }
         // Charged before it grows, given back if it does not.
-        if need > have {
-            shared
-                .ledger
-                .charge(&self.account, (need - have) as u64, request.purpose)
-                .ok()?;
-        }
+        let granted = if need > have {
+            let more = (need - have) as u64;
+            Some(shared.ledger.charge(&self.account, more, request.purpose).ok()?)
+        } else {
+            None
+        };
         let moved = match place {
             // SAFETY: the caller's promise.
             Place::Span => unsafe { self.resize_span(shared, block, have, need) },
@@ -199,18 +199,18 @@ impl Pool {
             },
         };
         let changed = have.abs_diff(need) as u64;
-        match (moved.is_some(), need > have) {
-            (true, true) => drop(
+        match (moved, granted) {
+            (Some(_), Some(_)) => drop(
                 self.large_bytes
                     .fetch_add(changed * PAGE as u64, Ordering::Relaxed),
             ),
-            (true, false) => {
+            (Some(_), None) => {
                 self.large_bytes
                     .fetch_sub(changed * PAGE as u64, Ordering::Relaxed);
                 shared.ledger.uncharge(&self.account, changed);
             }
-            (false, true) => shared.ledger.cancel(&self.account, changed),
-            (false, false) => {}
+            (None, Some(granted)) => shared.ledger.cancel(&self.account, granted),
+            (None, None) => {}
         }
         moved
     }

@@ -35,7 +35,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::checks::at;
 use crate::base::lock::{Lock, Rank};
 use crate::base::sync::const_fn;
-use crate::ledger::{Account, Ledger, Purpose, Refusal};
+use crate::ledger::{Account, Ledger, Pages, Purpose, Refusal};
 use crate::os::Os;
 use crate::size_class::{CLASSES, block_size};
 use crate::slab::slab_pages;
@@ -70,6 +70,11 @@ impl Shared {
 }
 
 impl Shared {
+    /// Pages charged to all accounts together.
+    pub(crate) fn charged(&'static self) -> Pages {
+        self.all_pools().map(|pool| pool.account.charged()).sum()
+    }
+
     pub(crate) fn hold_for_fork(&'static self) {
         self.all_pools().for_each(Pool::hold_nursery_for_fork);
         self.all_pools().for_each(Pool::hold_bins_for_fork);
@@ -127,10 +132,10 @@ pub(crate) struct BinHoldings {
 
 impl Pool {
     const_fn! {
-        pub(crate) const fn new(tag: Tag) -> Self {
+        pub(crate) const fn new(tag: Tag, id: u16) -> Self {
             Self {
                 standing: Standing::new(tag),
-                account: Account::new(100),
+                account: Account::new(id),
                 nursery: Lock::new(Rank::Nursery, Nursery::new()),
             is_outgrown: AtomicBool::new(false),
                 scrubbed: AtomicU64::new(0),
@@ -173,6 +178,7 @@ impl Pool {
         class: usize,
         empty: Magazine,
         want: usize,
+        purpose: Purpose,
     ) -> (Magazine, Option<Magazine>) {
         let Some(bin) = self.bin(shared, class) else {
             return (empty, None);
@@ -190,7 +196,7 @@ impl Pool {
                 Filled::InPlace(empty) => empty,
             };
             // 3. A fresh slab. Others may be quicker to take its blocks; then it is done again.
-            if !self.add_slab(shared, bin, class, Purpose::Ambient) {
+            if !self.add_slab(shared, bin, class, purpose) {
                 return (empty, None);
             }
         }
@@ -201,6 +207,12 @@ impl Pool {
         let Some(bin) = at(&self.bins, class).get() else {
             crate::base::checks::abort_with("blocks of a bin that is not there", 0, class as u64, 0)
         };
+        if self.account.is_frozen() {
+            // What it gives up is wanted elsewhere: home at once, so that spans become empty.
+            let mut magazine = magazine;
+            bin.sort_home(&mut magazine, |span| self.release(shared, span));
+            return Some(magazine);
+        }
         let magazine = if magazine.is_full() {
             bin.depot().push(magazine).err()?
         } else {
@@ -300,7 +312,7 @@ impl Pool {
 
     /// Takes `pages` pages into use: charges, takes, and scrubs what another tenant wrote (all of it with `zero`).
     fn take_span(&self, shared: &Shared, request: SpanRequest) -> Result<Span, Refusal> {
-        shared
+        let granted = shared
             .ledger
             .charge(&self.account, request.pages as u64, request.purpose)?;
         let fit = request.fit.unwrap_or_else(|| shared.spans.fit());
@@ -314,7 +326,7 @@ impl Pool {
                 Ok(span)
             }
             None => {
-                shared.ledger.cancel(&self.account, request.pages as u64);
+                shared.ledger.cancel(&self.account, granted);
                 Err(Refusal::OutOfMemory)
             }
         }

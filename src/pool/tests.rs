@@ -19,7 +19,7 @@ fn tenant(shared: &'static Shared, id: u16) -> &'static Pool {
 }
 
 fn allocate(shared: &'static Shared, pool: &Pool, class: usize) -> NonNull<u8> {
-    pool.allocate(shared, class, Purpose::Ambient).unwrap()
+    pool.allocate(shared, class, Purpose::Insistent).unwrap()
 }
 
 fn kind_of(block: NonNull<u8>) -> Kind {
@@ -45,7 +45,7 @@ fn large(size: usize, zero: bool) -> LargeRequest {
         align: 1,
         zero,
         grows: false,
-        purpose: Purpose::Ambient,
+        purpose: Purpose::Insistent,
     }
 }
 
@@ -89,7 +89,7 @@ fn a_class_gets_slabs_when_the_nursery_is_full() {
         deallocate(shared, pool, class, block);
     }
     pool.trim(shared);
-    assert_eq!((pool.account.charged(), shared.ledger.charged()), (0, 0));
+    assert_eq!((pool.account.charged(), shared.charged()), (0, 0));
 }
 
 #[test]

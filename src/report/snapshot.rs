@@ -49,7 +49,7 @@ impl ProcessStats {
                 pages * PAGE as u64
             }
         };
-        let (capacity, lendable, charged) = (ledger.capacity(), ledger.lendable(), ledger.charged());
+        let (capacity, lendable, charged) = (ledger.capacity(), ledger.lendable(), heap.shared.charged());
         Self {
             capacity: bytes(capacity),
             headroom: bytes(capacity - lendable),

@@ -4,7 +4,7 @@ use super::{Tenant, TenantId};
 use crate::base::units::PAGE;
 use crate::error::Error;
 use crate::heap;
-use crate::ledger::{Purpose, Refusal};
+use crate::ledger::{NO_LIMIT, Purpose, Refusal};
 use crate::pool::Pool;
 use crate::span::Tag;
 
@@ -37,7 +37,8 @@ impl Tenant {
     ///
     /// # Errors
     ///
-    /// [`Error::LimitExceeded`], [`Error::CapacityExhausted`], [`Error::Retired`]. Then nothing is charged.
+    /// [`Error::LimitExceeded`], [`Error::CapacityExhausted`], [`Error::EntitlementPending`] if it is the tenant's by
+    /// right, but lent to others at present, [`Error::Retired`]. Then nothing is charged.
     ///
     /// # Examples
     ///
@@ -54,29 +55,21 @@ impl Tenant {
     /// ```
     pub fn try_charge(&self, bytes: u64) -> Result<Charge, Error> {
         let (pool, tag, pages) = (self.pool(), self.tag(), bytes.div_ceil(PAGE as u64));
-        let ledger = &heap::heap().shared.ledger;
         if !pool.is_live(tag) {
             return Err(Error::Retired);
         }
-        ledger
-            .charge(&pool.account, pages, Purpose::Fallible)
-            .inspect_err(|_| pool.account.count_denied())
-            .map_err(|refusal| match refusal {
-                Refusal::Limit => Error::LimitExceeded {
-                    tenant: self.id(),
-                    wanted: bytes,
-                    limit: pool.account.limit().saturating_mul(PAGE as u64),
-                },
-                Refusal::Capacity => Error::CapacityExhausted {
-                    tenant: self.id(),
-                    wanted: bytes,
-                    free: ledger
-                        .capacity()
-                        .saturating_sub(ledger.charged())
-                        .saturating_mul(PAGE as u64),
-                },
-                Refusal::OutOfMemory => Error::OutOfMemory,
-            })?;
+        let charge = || {
+            let ledger = &heap::heap().shared.ledger;
+            ledger.charge(&pool.account, pages, Purpose::Fallible)
+        };
+        let granted = charge().or_else(|_| {
+            heap::make_room_for(pool, pages);
+            charge()
+        });
+        if let Err(refusal) = granted {
+            heap::heap().shared.ledger.deny(&pool.account, pages);
+            return Err(self.explain(refusal, bytes));
+        }
         let charge = Charge {
             holder: Holder { pool, tag },
             pages,
@@ -89,12 +82,58 @@ impl Tenant {
             Err(Error::Retired)
         }
     }
+
+    /// Says why the ledger refused `bytes` to this tenant.
+    pub(crate) fn explain(&self, refusal: Refusal, bytes: u64) -> Error {
+        let (ledger, account) = (&heap::heap().shared.ledger, &self.pool().account);
+        let to_bytes = |pages: u64| pages.saturating_mul(PAGE as u64);
+        let exceeded = |limit: u64| Error::LimitExceeded {
+            tenant: self.id(),
+            wanted: bytes,
+            limit: to_bytes(limit),
+        };
+        let unused = account.protected().saturating_sub(account.charged());
+        let free = ledger.surplus().max(0).unsigned_abs() + unused;
+        let wanted = account.charged().saturating_add(bytes.div_ceil(PAGE as u64));
+        match refusal {
+            Refusal::Limit => exceeded(account.limit()),
+            Refusal::Group => exceeded(
+                ledger
+                    .group(account.group())
+                    .map_or(NO_LIMIT, |group| group.limit()),
+            ),
+            Refusal::Capacity if wanted <= account.entitlement() => Error::EntitlementPending {
+                debt: bytes.saturating_sub(to_bytes(free)),
+                eta: ledger.eta(),
+            },
+            Refusal::Capacity => Error::CapacityExhausted {
+                tenant: self.id(),
+                wanted: bytes,
+                free: to_bytes(free),
+            },
+            Refusal::OutOfMemory => Error::OutOfMemory,
+        }
+    }
 }
 
 impl Charge {
     /// What is charged, in bytes: what was asked for, rounded up to pages.
     pub fn bytes(&self) -> u64 {
         self.pages * PAGE as u64
+    }
+
+    /// Turns it into credit for the tenant's next pages: what is charged stays so, and pages that the tenant takes into
+    /// use from here on are covered by it first. For who asks before work begins and then allocates.
+    ///
+    /// What is not used up by then goes back when the tenant retires.
+    pub fn into_prepaid(self) {
+        let (pool, tag) = (self.holder.pool, self.holder.tag);
+        pool.account.prepay(self.pages);
+        core::mem::forget(self);
+        // Who retires takes the credit back after the mark; who prepays looks for the mark after.
+        if !pool.is_live(tag) {
+            heap::give_prepaid_back(pool);
+        }
     }
 
     /// Whom it is charged to.

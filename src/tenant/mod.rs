@@ -127,8 +127,7 @@ impl Tenant {
         registry::with_live(self, |pool, others_reserve| {
             let pages = bytes.div_ceil(PAGE as u64);
             check_reservation(pages, pool.account.limit(), others_reserve)?;
-            pool.account.set_reservation(pages);
-            Ok(())
+            registry::reserve(&pool.account, pages)
         })
     }
 
@@ -147,6 +146,8 @@ impl Tenant {
                 return Err(Error::LimitBelowReservation);
             }
             pool.account.set_limit(pages);
+            let ledger = &heap::heap().shared.ledger;
+            ledger.protect(&pool.account, pool.account.protected().min(pages));
             Ok(())
         })
     }

@@ -23,11 +23,15 @@ use crate::base::lock::{Lock, Rank};
 use crate::base::units::PAGE;
 use crate::error::Error;
 use crate::heap;
+use crate::ledger::{Account, Pages};
 use crate::pool::Pool;
 use crate::span::Tag;
 
 /// The number of ids, root's included.
 const IDS: usize = 1 << 16;
+
+/// What every tenant is protected from its first moment, as far as there is something: its nursery's first page.
+const FIRST_SPAN: Pages = 1;
 
 static REGISTRY: Lock<Registry> = Lock::new(Rank::Registry, Registry::new());
 
@@ -38,8 +42,8 @@ struct Registry {
     /// Ids that are vacant, the one longest vacant first.
     vacant: VecDeque<u16>,
     draining: Vec<u16>,
-    /// Pages that root and all live tenants reserve.
-    reserved: u64,
+    /// Pages that all live tenants but root reserve.
+    reserved: Pages,
 }
 
 struct Entry {
@@ -98,6 +102,18 @@ impl Registry {
         }
     }
 
+    /// Pages that are promised to root and all live tenants.
+    fn reserved_by_all(&self) -> Pages {
+        self.reserved + heap::heap().shared.root().account.reservation()
+    }
+
+    /// Puts an id back that nobody got.
+    fn keep_vacant(&mut self, id: u16) {
+        if (id as usize) < self.entries.len() {
+            self.vacant.push_front(id);
+        }
+    }
+
     /// Makes the ids vacant that have drained (**Last seen**).
     fn sweep(&mut self) {
         let threads = heap::heap();
@@ -135,21 +151,25 @@ pub(super) fn create(builder: &TenantBuilder) -> Result<Tenant, Error> {
         if builder.name == "root" || registry.by_name.contains_key(builder.name.as_str()) {
             return Err(Error::NameTaken);
         }
-        check_reservation(reservation, limit, registry.reserved)?;
+        check_reservation(reservation, limit, registry.reserved_by_all())?;
         // 3. An id and its pool.
         let (id, generation) = registry.next_id()?;
         let Some(pool) = heap::heap().shared.pool_or_create(id) else {
-            if (id as usize) < registry.entries.len() {
-                registry.vacant.push_front(id);
-            }
+            registry.keep_vacant(id);
             return Err(Error::OutOfMemory);
         };
-        pool.account.reset();
-        pool.account.set_weight(builder.weight);
-        pool.account.set_reservation(reservation);
-        pool.account.set_limit(limit);
-        pool.account.set_on_limit(builder.on_limit);
-        // 4. Known from here on.
+        let account = &pool.account;
+        account.reset();
+        account.set_weight(builder.weight);
+        account.set_limit(limit);
+        account.set_on_limit(builder.on_limit);
+        // 4. What it is promised, or it does not come into being.
+        if let Err(pending) = reserve(account, reservation) {
+            heap::heap().shared.ledger.protect(account, 0);
+            registry.keep_vacant(id);
+            return Err(pending);
+        }
+        // 5. Known from here on.
         let name: Arc<str> = Arc::from(builder.name.as_str());
         let entry = Entry {
             name: name.clone(),
@@ -166,6 +186,31 @@ pub(super) fn create(builder: &TenantBuilder) -> Result<Tenant, Error> {
     })
 }
 
+/// Promises `pages` to an account: they are protected from here on. If they are lent to others at present, nothing has
+/// changed.
+pub(super) fn reserve(account: &Account, pages: Pages) -> Result<(), Error> {
+    let ledger = &heap::heap().shared.ledger;
+    let before = account.protected();
+    let least = pages.max(FIRST_SPAN.min(account.limit()));
+    // What the last round protected beyond the promise, the next one decides on.
+    let is_promise = before <= account.reservation().max(FIRST_SPAN);
+    let least = if is_promise { least } else { least.max(before) };
+    let mut granted = ledger.protect(account, least);
+    if granted < pages {
+        heap::make_room(pages - granted);
+        granted = ledger.protect(account, least);
+    }
+    if granted < pages {
+        ledger.protect(account, before);
+        return Err(Error::EntitlementPending {
+            debt: (pages - granted).saturating_mul(PAGE as u64),
+            eta: ledger.eta(),
+        });
+    }
+    account.set_reservation(pages);
+    Ok(())
+}
+
 /// Retires a tenant.
 pub(super) fn retire(tenant: &Tenant) -> Result<(), Error> {
     let tag = tenant.tag();
@@ -177,6 +222,8 @@ pub(super) fn retire(tenant: &Tenant) -> Result<(), Error> {
         registry.by_name.remove(&tenant.name);
         registry.reserved -= pool.account.reservation();
         pool.account.set_reservation(0);
+        heap::heap().shared.ledger.protect(&pool.account, 0);
+        heap::give_prepaid_back(pool);
         registry.draining.push(tag.id());
         registry.sweep();
         Ok(())
@@ -221,9 +268,11 @@ pub(super) fn with_live<T>(
             return Err(Error::Retired);
         }
         let account = &tenant.pool().account;
-        let others_reserve = registry.reserved - account.reservation();
-        let done = act(tenant.pool(), others_reserve);
-        registry.reserved = others_reserve + account.reservation();
+        let before = account.reservation();
+        let done = act(tenant.pool(), registry.reserved_by_all() - before);
+        if tenant.tag() != Tag::ROOT {
+            registry.reserved = registry.reserved - before + account.reservation();
+        }
         done
     })
 }

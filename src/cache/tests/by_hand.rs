@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::vec::Vec;
 
 use super::super::*;
+use crate::ledger::Purpose;
 use crate::os::simulated::World;
 
 const CLASS: usize = 3;
@@ -24,7 +25,9 @@ fn tenant(threads: &'static Threads, id: u16) -> (&'static Pool, Tag) {
 fn allocate(thread: &'static Thread, class: usize) -> NonNull<u8> {
     // SAFETY: the class exists, and the cache is this thread's.
     let quick = NonNull::new(unsafe { thread.current().allocate(class) });
-    quick.or_else(|| thread.allocate_slow(class)).unwrap()
+    quick
+        .or_else(|| thread.allocate_slow(class, Purpose::Insistent))
+        .unwrap()
 }
 
 /// As the door does it.
@@ -140,7 +143,7 @@ fn what_a_thread_keeps_goes_back_when_it_leaves() {
         .shared
         .all_pools()
         .for_each(|pool| pool.trim(&threads.shared));
-    assert_eq!((threads.count(), threads.shared.ledger.charged()), (0, 0));
+    assert_eq!((threads.count(), threads.shared.charged()), (0, 0));
     threads.shared.spans.assert_idle();
 }
 
@@ -235,7 +238,7 @@ fn threads_that_free_each_others_blocks_lose_nothing() {
         pool.trim(&threads.shared);
         pool.assert_invariants();
     }
-    assert_eq!(threads.shared.ledger.charged(), 0);
+    assert_eq!(threads.shared.charged(), 0);
     threads.shared.spans.assert_invariants();
     threads.shared.spans.assert_idle();
 }

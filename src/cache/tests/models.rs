@@ -6,6 +6,7 @@ use core::ptr::NonNull;
 use loom::thread;
 
 use crate::cache::{Thread, Threads};
+use crate::ledger::Purpose;
 use crate::os::simulated::World;
 use crate::pool::Pool;
 use crate::span::Tag;
@@ -22,7 +23,14 @@ struct Scene {
 }
 
 impl Scene {
+    /// On a thread of its own: the structures pass over the stack while they are made, and loom's are short.
     fn new() -> Self {
+        let maker = thread::Builder::new().stack_size(1 << 16);
+        let scene = maker.spawn(|| Sent(Self::make())).unwrap().join();
+        scene.map(|Sent(scene)| scene).unwrap()
+    }
+
+    fn make() -> Self {
         // SAFETY: the models end before it does.
         let world = unsafe { World::new(|os| Threads::new(os)) };
         let root = world.root();
@@ -30,7 +38,7 @@ impl Scene {
         let pool = root.shared.pool_or_create(1).unwrap();
         pool.set_tag(TENANT);
         threads[0].enter(pool, TENANT);
-        let block = threads[0].allocate_slow(CLASS).unwrap();
+        let block = threads[0].allocate_slow(CLASS, Purpose::Insistent).unwrap();
         threads[0].enter(root.shared.root(), Tag::ROOT);
         Self {
             world,

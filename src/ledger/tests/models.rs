@@ -1,0 +1,177 @@
+//! Two threads at the same words, in every order.
+//!
+//! Every model ends with the invariants, and watches **Solvent** from the point of view of a third party on the way:
+//! what the ledger says is left is never more than what is.
+
+use super::*;
+use loom::sync::Arc;
+use loom::thread;
+
+/// 16 pages to share: capacity 18, of which an eighth is headroom.
+struct Bench {
+    ledger: Ledger,
+    lender: Account,
+    borrower: Account,
+}
+
+impl Bench {
+    fn new() -> Arc<Self> {
+        let bench = Self {
+            ledger: Ledger::new(),
+            lender: Account::new(1),
+            borrower: Account::new(2),
+        };
+        bench.ledger.set_capacity(18);
+        assert_eq!(bench.ledger.lendable(), 16);
+        Arc::new(bench)
+    }
+
+    fn charge(&self, account: &Account, pages: u64) -> bool {
+        self.ledger.charge(account, pages, Purpose::Ambient).is_ok()
+    }
+
+    fn end(&self) {
+        assert_invariants(&self.ledger, &[&self.lender, &self.borrower]);
+        assert!(self.ledger.surplus() >= 0, "Solvent");
+    }
+}
+
+/// Runs `left` beside `right`, and the invariants after.
+fn race(prepare: fn(&Bench), left: fn(&Bench), right: fn(&Bench), end: fn(&Bench)) {
+    loom::model(move || {
+        let bench = Bench::new();
+        prepare(&bench);
+        let other = {
+            let bench = bench.clone();
+            thread::spawn(move || left(&bench))
+        };
+        right(&bench);
+        other.join().unwrap();
+        bench.end();
+        end(&bench);
+    });
+}
+
+#[test]
+fn loom_a_grant_is_never_refused_beside_a_loan() {
+    race(
+        |bench| assert_eq!(bench.ledger.protect(&bench.lender, 8), 8),
+        |bench| assert!(bench.charge(&bench.lender, 8), "No false refusal"),
+        |bench| assert!(!bench.charge(&bench.borrower, 9) && bench.charge(&bench.borrower, 8)),
+        |bench| assert_eq!(bench.ledger.surplus(), 0),
+    );
+}
+
+#[test]
+fn loom_two_loans_do_not_take_the_same_page() {
+    race(
+        |_| {},
+        |bench| drop(bench.charge(&bench.lender, 10)),
+        |bench| drop(bench.charge(&bench.borrower, 10)),
+        |bench| assert_eq!(bench.lender.charged() + bench.borrower.charged(), 10),
+    );
+}
+
+#[test]
+fn loom_a_loan_beside_a_free() {
+    race(
+        |bench| assert!(bench.charge(&bench.lender, 12)),
+        |bench| bench.ledger.uncharge(&bench.lender, 12),
+        |bench| drop(bench.charge(&bench.borrower, 10)),
+        |bench| assert!(matches!(bench.borrower.charged(), 0 | 10)),
+    );
+}
+
+#[test]
+fn loom_protection_rises_while_its_account_charges_and_another_borrows() {
+    race(
+        |_| {},
+        |bench| drop(bench.charge(&bench.borrower, 10)),
+        |bench| {
+            let granted = bench.ledger.protect(&bench.lender, 12);
+            assert!(bench.charge(&bench.lender, granted), "No false refusal");
+        },
+        |_| {},
+    );
+}
+
+#[test]
+fn loom_protection_falls_while_its_account_charges() {
+    race(
+        |bench| assert_eq!(bench.ledger.protect(&bench.lender, 12), 12),
+        |bench| drop(bench.ledger.protect(&bench.lender, 2)),
+        |bench| {
+            assert!(
+                bench.charge(&bench.lender, 6),
+                "within the old and, as a loan, the new"
+            );
+            bench.ledger.uncharge(&bench.lender, 3);
+        },
+        |bench| assert_eq!(bench.ledger.surplus(), 13),
+    );
+}
+
+#[test]
+fn loom_retirement_while_the_last_pages_are_freed() {
+    race(
+        |bench| {
+            bench.ledger.protect(&bench.lender, 8);
+            assert!(bench.charge(&bench.lender, 10));
+        },
+        |bench| drop(bench.ledger.protect(&bench.lender, 0)),
+        |bench| bench.ledger.uncharge(&bench.lender, 10),
+        |bench| assert_eq!(bench.ledger.surplus(), 16),
+    );
+}
+
+#[test]
+fn loom_overdraft_is_settled_while_it_is_repaid() {
+    race(
+        |bench| {
+            assert!(bench.charge(&bench.borrower, 16));
+            let owed = bench.ledger.charge(&bench.lender, 6, Purpose::Insistent);
+            assert!(owed.is_ok());
+            bench.ledger.uncharge(&bench.borrower, 4);
+        },
+        |bench| bench.ledger.settle(&bench.lender),
+        |bench| bench.ledger.uncharge(&bench.lender, 5),
+        |bench| assert_eq!(bench.lender.charged(), 1),
+    );
+}
+
+#[test]
+fn loom_a_group_lends_what_its_limit_allows() {
+    race(
+        |bench| {
+            bench.ledger.groups[1].set_limit(6);
+            bench.lender.set_group(1);
+            bench.borrower.set_group(1);
+        },
+        |bench| drop(bench.charge(&bench.lender, 4)),
+        |bench| {
+            drop(bench.charge(&bench.borrower, 4));
+            bench.ledger.protect(&bench.borrower, 5);
+        },
+        |bench| assert!(bench.ledger.groups[1].room() >= 0),
+    );
+}
+
+#[test]
+fn loom_a_change_is_seen_by_the_round_or_told_to_the_next() {
+    loom::model(|| {
+        let bench = Bench::new();
+        assert!(bench.charge(&bench.lender, 1));
+        let round = {
+            let bench = bench.clone();
+            thread::spawn(move || {
+                let mut seen = 0;
+                bench.ledger.take_dirty(|_| seen = bench.lender.charged());
+                seen
+            })
+        };
+        assert!(bench.charge(&bench.lender, 1));
+        let mut seen = round.join().unwrap();
+        bench.ledger.take_dirty(|_| seen = bench.lender.charged());
+        assert_eq!(seen, 2, "Seen");
+    });
+}
