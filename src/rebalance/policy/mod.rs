@@ -6,6 +6,7 @@
 //! | policy | protects of an entitlement, beyond the reservation | for |
 //! |---|---|---|
 //! | [`Utilization`] | what was used lately, and (1 − τ) of the rest | the default |
+//! | [`Predictive`] | also what history says is coming | daily cycles, recurring peaks |
 //! | [`Static`] | all of it | comparison: a partition |
 //! | [`Greedy`] | what is held | comparison: first come, first served |
 //! | [`MaxMin`] | this round's demand | comparison: fairness without memory |
@@ -33,8 +34,11 @@
 
 mod baselines;
 mod decay;
+mod holt_winters;
 mod metric;
 mod per_tenant;
+mod percentile;
+mod predictive;
 #[cfg(test)]
 mod tests;
 mod utilization;
@@ -44,7 +48,10 @@ use core::time::Duration;
 use crate::tenant::TenantId;
 
 pub use baselines::{Greedy, MaxMin, Static};
+pub use holt_winters::{HoltWinters, Season};
 pub use metric::Metric;
+pub use percentile::{Histogram, Percentile};
+pub use predictive::{Forecaster, Predictive};
 pub use utilization::Utilization;
 
 /// The least urgency: a tenant competes with a quarter of its weight.
@@ -92,7 +99,7 @@ pub struct Observation {
     pub emptied: u64,
     /// How long it was short of memory since.
     pub stalled: Duration,
-    /// What the program last reported of it (`Metric`): actual by target, so above 1 is worse than wanted.
+    /// What the program last reported of it ([`Metric::value`]): actual by target, so above 1 is worse than wanted.
     pub metric: Option<f64>,
 }
 

@@ -1,8 +1,10 @@
 //! What each policy promises, and what all of them keep.
 
 mod decay;
+mod holt_winters;
 mod metric;
 mod per_tenant;
+mod percentile;
 mod utilization;
 
 use core::time::Duration;

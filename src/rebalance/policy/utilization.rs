@@ -25,7 +25,7 @@ use super::{Estimate, Observation, SharePolicy};
 use crate::tenant::TenantId;
 
 /// Protects what a tenant used lately, by an exponential average of what it is charged that rises fast and falls
-/// slowly, and lends τ of the rest.
+/// slowly, and lends τ of the rest: an idle tax, as in ESX (Waldspurger, OSDI 2002).
 ///
 /// | option | default | what you lose by changing it |
 /// |---|---|---|
