@@ -6,6 +6,7 @@
 //! | policy | protects of an entitlement, beyond the reservation | for |
 //! |---|---|---|
 //! | [`Utilization`] | what was used lately, and (1 − τ) of the rest | the default |
+//! | [`Performance`] | what the policy below it does; who misses its target competes harder | targets such as latency |
 //! | [`Predictive`] | also what history says is coming | daily cycles, recurring peaks |
 //! | [`Static`] | all of it | comparison: a partition |
 //! | [`Greedy`] | what is held | comparison: first come, first served |
@@ -38,6 +39,7 @@ mod holt_winters;
 mod metric;
 mod per_tenant;
 mod percentile;
+mod performance;
 mod predictive;
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,7 @@ pub use baselines::{Greedy, MaxMin, Static};
 pub use holt_winters::{HoltWinters, Season};
 pub use metric::Metric;
 pub use percentile::{Histogram, Percentile};
+pub use performance::Performance;
 pub use predictive::{Forecaster, Predictive};
 pub use utilization::Utilization;
 

@@ -1,10 +1,12 @@
 //! What each policy promises, and what all of them keep.
 
+mod closed_loop;
 mod decay;
 mod holt_winters;
 mod metric;
 mod per_tenant;
 mod percentile;
+mod performance;
 mod utilization;
 
 use core::time::Duration;
