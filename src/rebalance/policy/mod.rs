@@ -11,6 +11,7 @@
 //! | [`Static`] | all of it | comparison: a partition |
 //! | [`Greedy`] | what is held | comparison: first come, first served |
 //! | [`MaxMin`] | this round's demand | comparison: fairness without memory |
+//! | [`Karma`] | this round's demand, at least half of it; who lent competes harder | comparison: fairness over time |
 //!
 //! Above: the solver and the rounds that drive it. Below: `tenant`, for the number that names one.
 //!
@@ -36,6 +37,7 @@
 mod baselines;
 mod decay;
 mod holt_winters;
+mod karma;
 mod metric;
 mod per_tenant;
 mod percentile;
@@ -51,6 +53,7 @@ use crate::tenant::TenantId;
 
 pub use baselines::{Greedy, MaxMin, Static};
 pub use holt_winters::{HoltWinters, Season};
+pub use karma::Karma;
 pub use metric::Metric;
 pub use percentile::{Histogram, Percentile};
 pub use performance::Performance;

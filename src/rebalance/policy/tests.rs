@@ -2,6 +2,7 @@
 
 mod closed_loop;
 mod decay;
+mod fairness;
 mod holt_winters;
 mod metric;
 mod per_tenant;
