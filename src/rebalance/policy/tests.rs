@@ -2,12 +2,14 @@
 
 mod closed_loop;
 mod decay;
+mod evaluation;
 mod fairness;
 mod holt_winters;
 mod metric;
 mod per_tenant;
 mod percentile;
 mod performance;
+mod properties;
 mod utilization;
 
 use core::time::Duration;
