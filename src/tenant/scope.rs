@@ -165,7 +165,7 @@ impl Tenant {
         self.target.in_scope(act)
     }
 
-    pub(super) fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         self.target
     }
 }
