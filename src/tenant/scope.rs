@@ -66,7 +66,7 @@ impl Target {
 
     /// Makes it this thread's tenant; root, if it has retired.
     #[inline]
-    pub(crate) fn switch(self) {
+    fn switch(self) {
         let thread = match crate::cache::current().thread() {
             Some(thread) => Some(thread),
             None => heap::thread(),
