@@ -68,3 +68,15 @@ pub fn maintain() {
     heap::maintain();
     tenant::sweep();
 }
+
+/// The examples of the guide.
+#[cfg(all(
+    doctest,
+    feature = "metrics",
+    feature = "prometheus",
+    feature = "serde",
+    feature = "tower",
+    feature = "tracing"
+))]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;

@@ -18,15 +18,18 @@
 //! # Examples
 //!
 //! ```
-//! use http::Request;
+//! use http::{Request, Response};
 //! use tenancy::Tenant;
 //! use tenancy::tower::TenantLayer;
+//! use tower::{Layer, service_fn};
 //!
 //! let layer = TenantLayer::new(|request: &Request<String>| {
 //!     Tenant::get(request.headers().get("x-tenant")?.to_str().ok()?)
 //! });
-//! // let service = ServiceBuilder::new().layer(layer).service(handler);
-//! # let _ = layer;
+//! let service = layer.layer(service_fn(async |request: Request<String>| {
+//!     Ok::<_, std::convert::Infallible>(Response::new(request.into_body()))
+//! }));
+//! # let _ = service;
 //! ```
 
 use core::fmt;

@@ -31,8 +31,7 @@
 //! use tracing_subscriber::layer::SubscriberExt;
 //!
 //! let subscriber = tracing_subscriber::registry().with(TenantLayer::new());
-//! # let _default = tracing::subscriber::set_default(subscriber);
-//! // subscriber.init();
+//! let _default = tracing::subscriber::set_default(subscriber);
 //!
 //! let acme = Tenant::builder("acme").build()?;
 //! let by_name = tracing::info_span!("request", tenant = "acme");
