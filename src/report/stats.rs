@@ -36,6 +36,8 @@ pub struct TenantStats {
     pub denied: u64,
     /// Other tenants' bytes that were zeroed before it got their pages.
     pub scrubbed: u64,
+    /// Its bytes that were zeroed before other tenants got their pages.
+    pub moved_out: u64,
 }
 
 impl TenantStats {
@@ -60,6 +62,7 @@ impl TenantStats {
             overdraft: bytes(account.overdraft()),
             denied: account.denied(),
             scrubbed: bytes(pool.scrubbed()),
+            moved_out: bytes(pool.moved_out()),
         }
     }
 }
