@@ -25,6 +25,8 @@ mod global;
 #[cfg(not(loom))]
 mod heap;
 #[cfg(not(loom))]
+mod integrations;
+#[cfg(not(loom))]
 mod rebalance;
 #[cfg(not(loom))]
 mod report;
@@ -39,6 +41,14 @@ pub use config::{Config, Fit};
 pub use error::{EnvError, Error};
 #[cfg(not(loom))]
 pub use global::{Tenancy, is_installed};
+#[cfg(all(feature = "metrics", not(loom)))]
+pub use integrations::metrics;
+#[cfg(all(feature = "prometheus", not(loom)))]
+pub use integrations::prometheus;
+#[cfg(all(feature = "tower", not(loom)))]
+pub use integrations::tower;
+#[cfg(all(feature = "tracing", not(loom)))]
+pub use integrations::tracing;
 pub use ledger::OnLimit;
 #[cfg(not(loom))]
 pub use rebalance::policy;
@@ -58,3 +68,15 @@ pub fn maintain() {
     heap::maintain();
     tenant::sweep();
 }
+
+/// The examples of the guide.
+#[cfg(all(
+    doctest,
+    feature = "metrics",
+    feature = "prometheus",
+    feature = "serde",
+    feature = "tower",
+    feature = "tracing"
+))]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;

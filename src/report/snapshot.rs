@@ -14,15 +14,22 @@ use crate::tenant;
 
 /// What the process holds. Sizes in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default)
+)]
 #[non_exhaustive]
 pub struct ProcessStats {
     /// What all tenants share; `u64::MAX` while none is set.
+    #[cfg_attr(feature = "serde", serde(with = "super::bound"))]
     pub capacity: u64,
     /// The part of the capacity that is never lent.
     pub headroom: u64,
     /// Charged to all tenants together.
     pub charged: u64,
     /// What can still be charged before the headroom is touched.
+    #[cfg_attr(feature = "serde", serde(with = "super::bound"))]
     pub free: u64,
     /// Segments of 2 MiB in use.
     pub segments: u64,

@@ -12,6 +12,11 @@ use crate::tenant::{Tenant, TenantId};
 /// lines, pages), and as live what a thread keeps in its cache: at most two magazines for each size class and thread,
 /// none once the caches are flushed (a thread's exit, [`maintain`](crate::maintain)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default)
+)]
 #[non_exhaustive]
 pub struct TenantStats {
     /// Who it is.
@@ -21,6 +26,7 @@ pub struct TenantStats {
     /// Bytes that can always be obtained.
     pub reservation: u64,
     /// Bytes never exceeded, but for overdraft; `u64::MAX` if there is no limit.
+    #[cfg_attr(feature = "serde", serde(with = "super::bound"))]
     pub limit: u64,
     /// Pages counted to it: live and cached blocks, what lies free between them, and charges.
     pub charged: u64,

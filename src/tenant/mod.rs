@@ -23,11 +23,21 @@ pub use future::{InTenant, TenantFuture};
 pub use id::TenantId;
 pub use scope::{Entered, wrap};
 
+#[cfg(feature = "tower")]
+pub(crate) use future::Inside;
 pub(crate) use registry::{hold_for_fork, live_tenants, release_after_fork, sweep};
+#[cfg(any(feature = "tower", feature = "tracing"))]
+pub(crate) use scope::Target;
 
 /// The name of the tenant with this id, if it is not vacant.
 pub(crate) fn name_of(id: TenantId) -> Option<String> {
     Some(registry::by_tag(id.tag())?.name().into())
+}
+
+/// Whether the tenant with this id has not retired.
+#[cfg(any(feature = "metrics", feature = "prometheus"))]
+pub(crate) fn is_live(id: TenantId) -> bool {
+    scope::Target::of(id.tag()).is_some_and(|target| target.pool().is_live(id.tag()))
 }
 
 use alloc::string::String;
