@@ -80,6 +80,8 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "ledger",
         "a cache passes on to its pool what a request is for (`Purpose`)",
     ),
+    ("cache/tests/by_hand.rs", "ledger", "as in `cache/mod.rs`"),
+    ("cache/tests/models.rs", "ledger", "as in `cache/mod.rs`"),
     (
         "cache/thread.rs",
         "ledger",
