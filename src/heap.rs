@@ -9,8 +9,8 @@ use core::ffi::c_void;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::base::lock;
 use crate::base::units::{MAX_REQUEST, PAGE, PAGE_SHIFT, SEGMENT, pages_for};
+use crate::base::{barrier, lock};
 use crate::cache::{EXITED, Thread, Threads, current, deallocate_shared, set_current};
 use crate::config::Config;
 use crate::error::Error;
@@ -407,6 +407,9 @@ mod start {
         if IS_STARTING.swap(true, Ordering::AcqRel) {
             return None;
         }
+        // Nobody has a cache yet to take, or to keep from being taken. Unit tests have other heaps, and threads in them.
+        #[cfg(not(test))]
+        barrier::enable();
         // Fork handlers first: a process that forks as soon as there is a key must have them.
         // SAFETY: the three functions may run whenever a process forks.
         let key = unsafe { os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child) }
@@ -434,6 +437,7 @@ mod start {
     }
 
     unsafe extern "C" fn after_fork_in_child() {
+        barrier::disable_unless_kept();
         HEAP.release_after_fork();
         lock::release_all();
         crate::tenant::release_after_fork();

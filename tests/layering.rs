@@ -74,6 +74,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "the last words before an abort are written by the platform",
     ),
     ("base/lock.rs", "os", "a waiting thread is parked by the platform"),
+    (
+        "base/barrier.rs",
+        "os",
+        "the platform orders threads that do not order themselves",
+    ),
     ("config.rs", "heap", "`Config::apply` is where the options go in"),
     (
         "cache/mod.rs",

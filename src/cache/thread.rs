@@ -14,6 +14,7 @@ use super::outbox::Outbox;
 use super::parking::Visit;
 use super::scopes::{Scope, Scopes};
 use super::{Cache, Threads};
+use crate::base::barrier;
 use crate::base::checks::{abort_with, at};
 use crate::base::lock::{Lock, Rank};
 use crate::ledger::Purpose;
@@ -285,51 +286,75 @@ impl Thread {
         self.outbox.lock().send(self.shared());
     }
 
-    /// Flushes every parked cache of this thread that is `wanted`; says whether one of them is in use. For the holder
-    /// of the lock of [`Threads`].
-    pub(super) fn flush_parked(&'static self, only: Option<Tag>) -> bool {
-        let places = core::iter::once(&self.root).chain(&self.table);
-        let mut is_used = false;
-        match only {
-            Some(tag) => {
-                is_used |= self.visiting.is(tag);
-                is_used |= !self.flush_place(self.place_of(tag), only);
+    /// Flushes every parked cache of this thread. For the holder of the lock of [`Threads`].
+    pub(super) fn flush_parked(&'static self) {
+        self.caches().for_each(|cache| cache.parking.want());
+        let is_ordered = barrier::heavy();
+        // A cache that has come since is not wanted, and in use.
+        for cache in self.caches().filter(|cache| cache.parking.is_wanted()) {
+            if !is_ordered {
+                cache.parking.put_back();
+            } else if cache.parking.take() {
+                cache.flush(self.shared());
+                cache.parking.put_back();
             }
-            None => places.for_each(|place| {
-                self.flush_place(place, None);
-            }),
         }
-        is_used
     }
 
-    /// `false`: the cache there is in use.
-    fn flush_place(&'static self, place: &AtomicPtr<Cache>, only: Option<Tag>) -> bool {
+    /// Announces that what this thread keeps of a tenant will be flushed. For the holder of the lock of [`Threads`], who
+    /// goes on with [`barrier::heavy`] and [`forget`](Self::forget).
+    pub(super) fn want(&'static self, tag: Tag) {
+        if let Some(cache) = self.cache_of(tag) {
+            cache.parking.want();
+        }
+    }
+
+    /// Flushes what this thread keeps of a tenant. `false`: it may be in use here. For the holder of the lock.
+    pub(super) fn forget(&'static self, tag: Tag, is_ordered: bool) -> bool {
+        let is_visited = self.visiting.is(tag);
+        let is_kept = self.cache_of(tag).is_some_and(|cache| {
+            if !cache.parking.is_wanted() {
+                // It has come since.
+                return true;
+            }
+            if !is_ordered {
+                cache.parking.put_back();
+                return true;
+            }
+            if !cache.parking.take() {
+                return true;
+            }
+            if cache.tag() == tag {
+                cache.flush(self.shared());
+            }
+            cache.parking.put_back();
+            false
+        });
+        is_ordered && !is_visited && !is_kept
+    }
+
+    /// The cache at a tenant's place, which may be another's.
+    fn cache_of(&self, tag: Tag) -> Option<&'static Cache> {
         // Acquire: pairs with the Release in `keep`.
         // SAFETY: caches in the table live as long as the thread, which the caller's lock keeps from leaving.
-        let Some(cache) = (unsafe { place.load(Ordering::Acquire).as_ref() }) else {
-            return true;
-        };
-        if !cache.parking.take() {
-            return false;
-        }
-        if only.is_none_or(|tag| cache.tag() == tag) {
-            cache.flush(self.shared());
-        }
-        cache.parking.put_back();
-        true
+        unsafe { self.place_of(tag).load(Ordering::Acquire).as_ref() }
+    }
+
+    /// All caches of this thread, for the holder of the lock.
+    fn caches(&'static self) -> impl Iterator<Item = &'static Cache> {
+        let places = core::iter::once(&self.root).chain(&self.table);
+        // Acquire: as in `cache_of`.
+        // SAFETY: as in `cache_of`.
+        places.filter_map(|place| unsafe { place.load(Ordering::Acquire).as_ref() })
     }
 
     /// Gives everything up, caches included. For the holder of the lock of [`Threads`], when the thread itself is here
     /// for the last time or exists no more.
     pub(super) fn empty(&'static self) {
-        for place in core::iter::once(&self.root).chain(&self.table) {
-            // Acquire: as in `flush_place`.
-            // SAFETY: as in `flush_place`.
-            if let Some(cache) = unsafe { place.load(Ordering::Acquire).as_ref() } {
-                cache.flush(self.shared());
-                // SAFETY: the thread is at its end, and takers hold the lock that the caller holds.
-                unsafe { self.home.give_cache(cache) };
-            }
+        for cache in self.caches() {
+            cache.flush(self.shared());
+            // SAFETY: the thread is at its end, and takers hold the lock that the caller holds.
+            unsafe { self.home.give_cache(cache) };
         }
         self.outbox.lock().send(self.shared());
     }

@@ -107,6 +107,16 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
     unsafe { libc::usleep(SLEEP_US) };
 }
 
+/// There is none.
+pub(crate) fn register_barrier() -> bool {
+    false
+}
+
+/// Never asked for.
+pub(crate) fn barrier() -> bool {
+    false
+}
+
 /// Nothing to do: waiting threads wake by themselves.
 pub(crate) fn futex_wake_one(_word: &AtomicU32) {}
 
