@@ -212,6 +212,7 @@ impl<'de> Deserialize<'de> for Snapshot {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let WireSnapshot { tenants, process } = WireSnapshot::<String>::deserialize(deserializer)?;
         Ok(Self {
+            events: alloc::vec::Vec::new(),
             tenants: tenants.into_iter().map(|row| (row.name, row.stats)).collect(),
             process,
         })

@@ -101,6 +101,17 @@ pub(crate) static TENANT: &[Number<TenantStats>] = &[
     counter("denied", "tenancy_denied_total", Unit::One, |s| s.denied, "Charges refused for a limit or for the capacity."),
     counter("scrubbed", "tenancy_scrubbed_bytes_total", Unit::Bytes, |s| s.scrubbed, "Other tenants' bytes zeroed before this one got their pages."),
     counter("moved_out", "tenancy_moved_out_bytes_total", Unit::Bytes, |s| s.moved_out, "The tenant's bytes zeroed before others got their pages."),
+    gauge("entitlement", "tenancy_entitlement_bytes", Unit::Bytes, |s| s.entitlement as f64, "The weight's part of the capacity, between reservation and limit."),
+    gauge("protected", "tenancy_protected_bytes", Unit::Bytes, |s| s.protected as f64, "The part of the entitlement that nobody else may have."),
+    gauge("allowance", "tenancy_allowance_bytes", Unit::Bytes, |s| bound(s.allowance), "What it may hold while others are refused; infinite while nothing binds."),
+    gauge("borrowed", "tenancy_borrowed_bytes", Unit::Bytes, |s| s.borrowed as f64, "Charged above the entitlement."),
+    gauge("lent", "tenancy_lent_bytes", Unit::Bytes, |s| s.lent as f64, "What others have of the entitlement."),
+    counter("granted_loans", "tenancy_granted_loans_bytes_total", Unit::Bytes, |s| s.granted_loans, "Granted above what was protected at the time."),
+    gauge("churn", "tenancy_churn_bytes", Unit::Bytes, |s| s.churn as f64, "What becomes free of it in a second."),
+    gauge("credit", "tenancy_credit_bytes", Unit::Bytes, |s| s.credit as f64, "Lent beyond what it borrowed, on average over the last minutes."),
+    gauge("debit", "tenancy_debit_bytes", Unit::Bytes, |s| s.debit as f64, "Borrowed beyond what it lent, on average over the last minutes."),
+    gauge("satisfaction", "tenancy_satisfaction", Unit::One, |s| s.satisfaction as f64 / 1000.0, "What it holds of what it would use: 1 is all."),
+    gauge("pressure", "tenancy_pressure", Unit::One, |s| f64::from(s.pressure as u8), "How short memory is for it: 0 none, 1 soft, 2 hard, 3 low."),
 ];
 
 /// Of the process.
@@ -117,6 +128,11 @@ pub(crate) static PROCESS: &[Number<Exported>] = &[
     counter("purged", "tenancy_process_purged_bytes_total", Unit::Bytes, |e| e.process.purged, "Given back to the operating system by purging."),
     gauge("resident", "tenancy_process_resident_bytes", Unit::Bytes, |e| e.process.resident as f64, "Resident memory of the whole process; 0 where the system does not say."),
     gauge("threads", "tenancy_process_threads", Unit::One, |e| e.process.threads as f64, "Threads that have used the allocator and live."),
+    gauge("surplus", "tenancy_process_surplus_bytes", Unit::Bytes, |e| bound(e.process.surplus), "What anybody may still claim."),
+    gauge("overdraft", "tenancy_process_overdraft_bytes", Unit::Bytes, |e| e.process.overdraft as f64, "Charged beyond limits and capacity."),
+    gauge("level", "tenancy_process_level", Unit::One, |e| f64::from(e.process.level as u8), "How short memory is: 0 none, 1 soft, 2 hard, 3 low."),
+    counter("rounds", "tenancy_process_rounds_total", Unit::One, |e| e.process.rounds, "Rounds of rebalancers."),
+    gauge("last_round_ns", "tenancy_process_last_round_ns", Unit::One, |e| e.process.last_round_ns as f64, "How long the last round took, in nanoseconds."),
 ];
 
 /// What exporters publish at one moment.

@@ -6,11 +6,13 @@
 
 #[cfg(feature = "serde")]
 mod bound;
+mod events;
 #[cfg(any(feature = "metrics", feature = "prometheus"))]
 mod exported;
 mod snapshot;
 mod stats;
 
+pub use events::{Event, events, events_into};
 pub use snapshot::{ProcessStats, Snapshot, snapshot, snapshot_into};
 pub use stats::TenantStats;
 
