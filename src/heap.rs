@@ -2,8 +2,13 @@
 //! not have it at hand.
 //!
 //! Above: `global.rs` and `tenant/`. Below: caches and pools. Nothing here waits, unwinds or runs user code.
+//! What handles and arenas ask for, in the name of a tenant that need not be entered, is in `heap/behalf.rs`.
 
 #![allow(unsafe_code)] // Blocks come in as raw pointers and go out again.
+
+mod behalf;
+
+pub(crate) use behalf::{Behalf, dangling, give_large};
 
 use core::ffi::c_void;
 use core::ptr::NonNull;

@@ -2,6 +2,7 @@
 #![no_std]
 #![deny(unsafe_code)] // Allowed file by file, with the reason beside the attribute; `tests/layering.rs` has the list.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(allocator_api, feature(allocator_api))]
 #![cfg_attr(loom, allow(dead_code, unused_imports))] // Models use parts.
 
 extern crate alloc;
@@ -45,7 +46,9 @@ pub use rebalance::policy;
 #[cfg(not(loom))]
 pub use report::{ProcessStats, Snapshot, TenantStats, snapshot, snapshot_into};
 #[cfg(not(loom))]
-pub use tenant::{Charge, Entered, InTenant, Tenant, TenantBuilder, TenantFuture, TenantId, wrap};
+pub use tenant::{
+    Arena, Charge, Entered, InTenant, Tenant, TenantAlloc, TenantBuilder, TenantFuture, TenantId, wrap,
+};
 
 /// Does what otherwise waits for slow paths: sends home what caches, depots and outboxes hold, lets ids of retired
 /// tenants go that have drained, and gives memory back to the operating system that has been idle for the purge

@@ -18,6 +18,7 @@
 
 #![allow(unsafe_code)] // The hot path reads and writes magazine slots without bounds checks; sentinels bound it.
 
+mod behalf;
 mod current;
 mod outbox;
 mod parking;
@@ -34,6 +35,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 
 use crate::base::checks::at;
 use crate::base::sync::const_fn;
+use crate::ledger::Purpose;
 use crate::pool::{FULL, Magazine, Pool, Shared, Slot, capacity, length};
 use crate::size_class::CLASSES;
 use crate::span::{Kind, OwnerWord, Tag};
@@ -246,6 +248,7 @@ impl Cache {
         shared: &'static Shared,
         pool: &'static Pool,
         class: usize,
+        purpose: Purpose,
     ) -> Option<NonNull<u8>> {
         let (entry, spare) = (at(&self.entries, class), at(&self.spares, class));
         // 1. The spare, if it has blocks.
@@ -255,7 +258,7 @@ impl Cache {
             // 2. The pool has a full one, or fills this one. From here to the `set` the class has none: should the
             // process fork now, the child finds nothing half done.
             let empty = self.take_empty(shared, class)?;
-            let (filled, empty) = pool.refill(shared, class, empty, capacity(class));
+            let (filled, empty) = pool.refill(shared, class, empty, capacity(class), purpose);
             entry.top.set(filled.into_top());
             if let Some(empty) = empty {
                 match spare.get() {

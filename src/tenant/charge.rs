@@ -53,41 +53,51 @@ impl Tenant {
     /// # }
     /// ```
     pub fn try_charge(&self, bytes: u64) -> Result<Charge, Error> {
-        let (pool, tag, pages) = (self.pool(), self.tag(), bytes.div_ceil(PAGE as u64));
-        let ledger = &heap::heap().shared.ledger;
-        if !pool.is_live(tag) {
-            return Err(Error::Retired);
-        }
-        ledger
-            .charge(&pool.account, pages, Purpose::Fallible)
-            .inspect_err(|_| pool.account.count_denied())
-            .map_err(|refusal| match refusal {
-                Refusal::Limit => Error::LimitExceeded {
-                    tenant: self.id(),
-                    wanted: bytes,
-                    limit: pool.account.limit().saturating_mul(PAGE as u64),
-                },
-                Refusal::Capacity => Error::CapacityExhausted {
-                    tenant: self.id(),
-                    wanted: bytes,
-                    free: ledger
-                        .capacity()
-                        .saturating_sub(ledger.charged())
-                        .saturating_mul(PAGE as u64),
-                },
-                Refusal::OutOfMemory => Error::OutOfMemory,
-            })?;
-        let charge = Charge {
-            holder: Holder { pool, tag },
-            pages,
-        };
-        // The tenant may have retired, and even drained, while it was charged: then the charge is dropped, which
-        // takes it off the same account it went to.
-        if pool.is_live(tag) {
-            Ok(charge)
-        } else {
-            Err(Error::Retired)
-        }
+        let pool = self.pool();
+        charge(pool, self.tag(), bytes).inspect_err(|error| {
+            if *error != Error::Retired {
+                pool.account.count_denied();
+            }
+        })
+    }
+}
+
+/// Charges `bytes`, rounded up to pages, to the tenant `tag` of `pool`, or says why not. Counts no refusal: who only asks
+/// is not denied anything.
+pub(super) fn charge(pool: &'static Pool, tag: Tag, bytes: u64) -> Result<Charge, Error> {
+    let (tenant, pages) = (TenantId::of(tag), bytes.div_ceil(PAGE as u64));
+    let ledger = &heap::heap().shared.ledger;
+    if !pool.is_live(tag) {
+        return Err(Error::Retired);
+    }
+    ledger
+        .charge(&pool.account, pages, Purpose::Fallible)
+        .map_err(|refusal| match refusal {
+            Refusal::Limit => Error::LimitExceeded {
+                tenant,
+                wanted: bytes,
+                limit: pool.account.limit().saturating_mul(PAGE as u64),
+            },
+            Refusal::Capacity => Error::CapacityExhausted {
+                tenant,
+                wanted: bytes,
+                free: ledger
+                    .capacity()
+                    .saturating_sub(ledger.charged())
+                    .saturating_mul(PAGE as u64),
+            },
+            Refusal::OutOfMemory => Error::OutOfMemory,
+        })?;
+    let charge = Charge {
+        holder: Holder { pool, tag },
+        pages,
+    };
+    // The tenant may have retired, and even drained, while it was charged: then the charge is dropped, which takes it
+    // off the same account it went to.
+    if pool.is_live(tag) {
+        Ok(charge)
+    } else {
+        Err(Error::Retired)
     }
 }
 

@@ -7,11 +7,12 @@
 //! |---|---|
 //! | vacant | its pool has nobody's tag |
 //! | live | its name is known, its pool may be entered |
-//! | draining | retired; something is charged, or a thread is inside |
+//! | draining | retired; something is charged, a thread is inside, or a handle or arena refers to it |
 //!
 //! **Generation**: an id's generations ascend and never repeat; an id that has used them up is set aside.
-//! **Last seen**: an id becomes vacant only when, after it was marked retired, nothing is charged to it and no thread
-//! has it in use (`Threads::forget`): so nobody works on a pool that has become another tenant's.
+//! **Last seen**: an id becomes vacant only when, after it was marked retired, no thread has it in use
+//! (`Threads::forget`), nothing refers to it (**Referred**, `pool/standing.rs`) and nothing is charged to it: so nobody
+//! works on a pool that has become another tenant's.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
@@ -110,7 +111,8 @@ impl Registry {
             // 1. What threads keep goes back, and 2. what bins keep.
             let is_forgotten = threads.forget(tag);
             pool.trim(&threads.shared);
-            if !is_forgotten || pool.account.charged() > 0 {
+            // References first: what the last one charged is seen then.
+            if !is_forgotten || !pool.references.is_none() || pool.account.charged() > 0 {
                 return true;
             }
             pool.set_tag(Tag::NOBODY);
