@@ -23,6 +23,7 @@ static ALLOC: Tenancy = Tenancy::new();
 const VALUES: usize = 10_000;
 
 /// What both arenas can do.
+#[allow(clippy::mut_from_ref, reason = "as the methods it stands for")]
 trait Region {
     const NAME: &str;
     fn empty() -> Self;

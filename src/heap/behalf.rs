@@ -404,7 +404,9 @@ impl Behalf {
 
 /// `wanted`, half of it, and so on, in whole pages; `least` at last.
 fn halved(wanted: usize, least: usize) -> impl Iterator<Item = usize> {
-    let sizes = core::iter::successors(Some(wanted.min(MAX_REQUEST)), |size| Some(size / 2 & !(PAGE - 1)));
+    let sizes = core::iter::successors(Some(wanted.min(MAX_REQUEST)), |size| {
+        Some((size / 2) & !(PAGE - 1))
+    });
     sizes.take_while(move |size| *size > least).chain([least])
 }
 

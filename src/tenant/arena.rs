@@ -367,8 +367,10 @@ impl Arena {
     #[cold]
     #[inline(never)]
     fn keep_largest(&mut self, newest: NonNull<Chunk>) -> NonNull<Chunk> {
-        // SAFETY, here and below: chunks in the list are this arena's.
-        let bytes = |chunk: NonNull<Chunk>| unsafe { chunk.as_ref() }.bytes;
+        let bytes = |chunk: NonNull<Chunk>| {
+            // SAFETY: chunks in the list are this arena's.
+            unsafe { chunk.as_ref() }.bytes
+        };
         let mut largest = newest;
         self.for_each_chunk(|chunk| {
             if bytes(chunk) > bytes(largest) {
@@ -381,7 +383,7 @@ impl Arena {
                 unsafe { give(chunk) };
             }
         });
-        // SAFETY: as above.
+        // SAFETY: the chunk that has not been given back.
         unsafe { largest.as_mut() }.previous = None;
         self.chunk.set(Some(largest));
         self.bytes.set(bytes(largest));

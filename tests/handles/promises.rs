@@ -267,7 +267,7 @@ fn blocks_keep_their_bytes_across_every_border() {
                 unsafe {
                     fill(block.as_ptr(), from, seed);
                     let moved: NonNull<u8> = match to >= from {
-                        true if seed % 2 == 0 => handle.grow(block, old, new).unwrap().cast(),
+                        true if seed.is_multiple_of(2) => handle.grow(block, old, new).unwrap().cast(),
                         true => {
                             let moved = handle.grow_zeroed(block, old, new).unwrap().cast::<u8>();
                             check_zero(moved.as_ptr().add(from), to - from).unwrap();
