@@ -156,8 +156,8 @@ fn an_empty_arena_and_empty_values_cost_nothing() {
     assert_eq!(*arena.alloc(()), ());
     assert_eq!(*arena.alloc(Nothing), Nothing);
     assert_eq!(
-        arena.alloc_slice_fill_default::<Nothing>(usize::MAX).len(),
-        usize::MAX
+        arena.alloc_slice_fill_default::<Nothing>(1_000_000).len(),
+        1_000_000
     );
     assert_eq!(arena.alloc_str(""), "");
     for align in (0..40).map(|shift| 1 << shift) {

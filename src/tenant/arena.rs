@@ -23,6 +23,7 @@
 #![allow(unsafe_code)] // Cuts values and blocks out of chunks, and keeps the chunks in a list through themselves.
 
 mod blocks;
+mod slices;
 mod values;
 
 use core::alloc::Layout;
@@ -260,6 +261,23 @@ impl Arena {
         Some(start)
     }
 
+    /// As `take_high`, where the length is not known to the compiler: then there is nothing to fold, and to compare it with
+    /// the room is the shorter way.
+    #[inline(always)]
+    fn take_length(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let (low, high) = (self.low.get(), self.high.get());
+        if layout.size() > high.addr().get() - low.addr().get() {
+            return None;
+        }
+        let start = (high.addr().get() - layout.size()) & !(layout.align() - 1);
+        if layout.align() > 1 && start < low.addr().get() {
+            return None;
+        }
+        let start = at(high, start);
+        self.high.set(start);
+        Some(start)
+    }
+
     /// Memory for a block, off the lower end. `None`: ask [`take_slow`](Self::take_slow).
     #[inline(always)]
     fn take_low(&self, layout: Layout) -> Option<NonNull<u8>> {
@@ -283,7 +301,7 @@ impl Arena {
             return Some(heap::dangling(layout.align()));
         }
         if end == End::High
-            && let Some(block) = self.take_huge(layout)
+            && let Some(block) = self.take_length(layout)
         {
             return Some(block);
         }
@@ -309,20 +327,8 @@ impl Arena {
         self.open(chunk);
         match end {
             End::Low => self.take_low(layout),
-            End::High => self.take_high(layout).or_else(|| self.take_huge(layout)),
+            End::High => self.take_length(layout),
         }
-    }
-
-    /// As `take_high`, for more bytes than can be subtracted at once.
-    fn take_huge(&self, layout: Layout) -> Option<NonNull<u8>> {
-        let (low, high) = (self.low.get(), self.high.get());
-        let start = high.addr().get().checked_sub(layout.size())? & !(layout.align() - 1);
-        if start < low.addr().get() {
-            return None;
-        }
-        let start = at(high, start);
-        self.high.set(start);
-        Some(start)
     }
 
     /// A new chunk with room for `layout`, first in the list, where there is room behind it if it `grows`. `None`: refused.
