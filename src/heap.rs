@@ -2,13 +2,16 @@
 //! not have it at hand.
 //!
 //! Above: `global.rs` and `tenant/`. Below: caches and pools. Nothing here waits, unwinds or runs user code.
+//! What handles and arenas ask for, in the name of a tenant that need not be entered, is in `heap/behalf.rs`.
 
 #![allow(unsafe_code)] // Blocks come in as raw pointers and go out again.
 
+mod behalf;
 mod events;
 mod notice;
 mod waker;
 
+pub(crate) use behalf::{Behalf, dangling, give_large};
 pub use events::EventKind;
 pub(crate) use events::{Entry as EventEntry, KEPT as EVENTS_KEPT};
 pub(crate) use notice::{deny, note, read_events, waker};

@@ -93,6 +93,16 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "a thread without a cache passes on to its pool what a request is for (`Purpose`)",
     ),
     (
+        "cache/behalf.rs",
+        "ledger",
+        "passes on what a request is for (`Purpose`), as `thread.rs` does",
+    ),
+    (
+        "cache/mod.rs",
+        "ledger",
+        "passes on what a refill is for (`Purpose`), as `thread.rs` does",
+    ),
+    (
         "heap.rs",
         "tenant",
         "a fork takes the locks of all layers, the registry's first",

@@ -43,9 +43,13 @@ impl Parking {
         }
     }
 
-    /// Makes the cache this thread's. `false`: somebody has taken it.
+    /// Makes the cache this thread's. `false`: it is in use on this thread already, or somebody has taken it.
     #[inline]
     pub(super) fn activate(&self) -> bool {
+        // Relaxed: only this thread writes it.
+        if self.is_active.load(Ordering::Relaxed) {
+            return false;
+        }
         // Relaxed: ordered before the look by the barrier.
         self.is_active.store(true, Ordering::Relaxed);
         barrier::light();

@@ -5,6 +5,8 @@
 //! A tenant that a thread merely visits gets no cache: ten thousand tenants whose tasks wander over threads must not
 //! mean a flush and a refill with every poll. Until it has come to the cold half [`VISITS`] times in one stay, the
 //! thread serves it from the pool's shared path, as the *visitor*, a cache that never keeps anything.
+//!
+//! Requests *on behalf* of a tenant that is named and not entered (handles) are in `behalf.rs`.
 
 use core::cell::Cell;
 use core::ptr::NonNull;
@@ -33,6 +35,11 @@ const VISITS: u32 = 16;
 /// only speed makes worth the memory.
 const SMALL_VISITS: u32 = 512;
 
+/// Which of the two it is for a tenant as it is now.
+pub(super) fn enough_visits(pool: &Pool) -> u32 {
+    if pool.is_small() { SMALL_VISITS } else { VISITS }
+}
+
 /// What the allocator knows of a thread.
 pub(crate) struct Thread {
     home: &'static Threads,
@@ -47,6 +54,8 @@ pub(crate) struct Thread {
     pub(super) outbox: Lock<Outbox>,
     /// Whether this thread put something into its outbox since it last sent it.
     has_sent: Cell<bool>,
+    /// Who was named last, and how often in a row the shared path has served it.
+    pub(super) named: Cell<(Tag, u32)>,
     /// The scopes that the thread is in.
     scopes: Scopes,
     /// Somebody wants the active cache flushed. Written by anyone, read on the cold half.
@@ -56,7 +65,7 @@ pub(crate) struct Thread {
     pub(super) previous: Cell<Option<&'static Thread>>,
 }
 
-// SAFETY: `current`, `has_sent`, `scopes` and the visitor are touched by the thread alone; `next` and `previous` under the lock
+// SAFETY: `current`, `has_sent`, `named`, `scopes` and the visitor are touched by the thread alone; `next` and `previous` under the lock
 // of `Threads`; a cache in the table by whoever its parking says; the rest is atomic or locked.
 unsafe impl Sync for Thread {}
 
@@ -79,6 +88,7 @@ impl Thread {
                 table: [const { AtomicPtr::new(core::ptr::null_mut()) }; TABLE],
                 outbox: Lock::new(Rank::Outbox, Outbox::new()),
                 has_sent: Cell::new(false),
+                named: Cell::new((Tag::NOBODY, 0)),
                 scopes: Scopes::new(),
                 is_flush_wanted: AtomicBool::new(false),
                 next: Cell::new(None),
@@ -110,7 +120,7 @@ impl Thread {
         self.scopes.leave(scope)
     }
 
-    fn shared(&self) -> &'static Shared {
+    pub(super) fn shared(&self) -> &'static Shared {
         &self.home.shared
     }
 
@@ -176,21 +186,28 @@ impl Thread {
     /// Gives the tenant that is visited a cache that keeps blocks. Stays a visit if that cannot be had.
     #[cold]
     fn keep(&'static self, pool: &'static Pool, tag: Tag) {
+        if let Some(cache) = self.bound(pool, tag) {
+            self.current.set(cache);
+            // The active cache shows the tenant now.
+            self.visiting.end();
+        }
+    }
+
+    /// The cache at the tenant's place, active and bound to it, without a block.
+    pub(super) fn bound(&'static self, pool: &'static Pool, tag: Tag) -> Option<&'static Cache> {
         let place = self.place_of(tag);
         // Acquire: as in `enter`.
         // SAFETY: as in `enter`.
         let cache: &'static Cache = match unsafe { place.load(Ordering::Acquire).as_ref() } {
             Some(cache) => {
                 if !cache.parking.activate() {
-                    return;
+                    return None;
                 }
                 cache.flush(self.shared());
                 cache
             }
             None => {
-                let Some(cache) = self.home.take_cache() else {
-                    return;
-                };
+                let cache = self.home.take_cache()?;
                 cache.thread.set(Some(self));
                 // A new cache is parked and nobody knows it yet.
                 cache.parking.activate();
@@ -200,14 +217,12 @@ impl Thread {
             }
         };
         cache.bind(pool, tag, true);
-        self.current.set(cache);
-        // The active cache shows the tenant now.
-        self.visiting.end();
+        Some(cache)
     }
 
     /// Where the cache of a tenant is.
     #[inline]
-    fn place_of(&self, tag: Tag) -> &AtomicPtr<Cache> {
+    pub(super) fn place_of(&self, tag: Tag) -> &AtomicPtr<Cache> {
         if tag == Tag::ROOT {
             &self.root
         } else {
@@ -217,7 +232,11 @@ impl Thread {
 
     /// A block of `class` for the current tenant, when the hot half has none. `None`: no memory, or the limit.
     pub(crate) fn allocate_slow(&'static self, class: usize, purpose: Purpose) -> Option<NonNull<u8>> {
-        let cache = self.settled();
+        self.allocate_in(self.settled(), class, purpose)
+    }
+
+    /// A block of `class` from the cache in use, or from the pool that it visits.
+    pub(super) fn allocate_in(&self, cache: &Cache, class: usize, purpose: Purpose) -> Option<NonNull<u8>> {
         let pool = cache.pool()?;
         if cache.keeps() {
             return cache.allocate_slow(self.shared(), pool, class, purpose);
@@ -250,7 +269,7 @@ impl Thread {
 
     /// The cache in use, after what the cold half owes others: a wanted flush, a tenant that has retired, a visitor
     /// that stays.
-    fn settled(&'static self) -> &'static Cache {
+    pub(super) fn settled(&'static self) -> &'static Cache {
         let cache = self.current.get();
         // Relaxed: a hint; the flush itself works on what this thread owns.
         if self.is_flush_wanted.load(Ordering::Relaxed) {
@@ -267,8 +286,7 @@ impl Thread {
             self.keep(self.shared().root(), Tag::ROOT);
         } else if !cache.keeps() {
             cache.visits.set(cache.visits.get() + 1);
-            let enough = if pool.is_small() { SMALL_VISITS } else { VISITS };
-            if cache.visits.get() >= enough {
+            if cache.visits.get() >= enough_visits(pool) {
                 self.keep(pool, tag);
             }
         }

@@ -6,6 +6,7 @@ fn a_cache_is_in_one_pair_of_hands() {
     use super::Parking;
     let parking = Parking::new();
     assert!(parking.activate(), "a new one is parked");
+    assert!(!parking.activate(), "in use");
     parking.want();
     assert!(!parking.take() && !parking.is_wanted());
     parking.park();
