@@ -46,6 +46,8 @@ pub struct TenantStats {
     pub denied: u64,
     /// Other tenants' bytes that were zeroed before it got their pages.
     pub scrubbed: u64,
+    /// Its bytes that were zeroed before other tenants got their pages.
+    pub moved_out: u64,
     /// Its weight's part of the capacity, between reservation and limit. 0 until there was a round of a
     /// [`Rebalancer`](crate::Rebalancer).
     pub entitlement: u64,
@@ -105,6 +107,7 @@ impl TenantStats {
             overdraft: bytes(account.overdraft()),
             denied: account.denied(),
             scrubbed: bytes(pool.scrubbed()),
+            moved_out: bytes(pool.moved_out()),
             entitlement: bytes(account.entitlement()),
             protected: bytes(account.protected()),
             allowance: if allowance == NO_LIMIT {

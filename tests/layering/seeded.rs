@@ -62,7 +62,12 @@ fn an_arrow_against_the_map_is_found() {
             "slab/mod.rs:2",
         ),
         ("os/linux.rs", "use crate::span::SpanId;", "os/linux.rs:1"),
-        ("cache/mod.rs", "use crate::ledger::Ledger;", "cache/mod.rs:1"),
+        ("cache/mod.rs", "use crate::report::Snapshot;", "cache/mod.rs:1"),
+        (
+            "cache/outbox.rs",
+            "use crate::ledger::Ledger;",
+            "cache/outbox.rs:1",
+        ),
         ("pool/large.rs", "use crate::tenant::TenantId;", "pool/large.rs:1"),
         (
             "tenant/mod.rs",
