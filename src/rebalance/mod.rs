@@ -4,7 +4,7 @@
 //! tells what a round does, with numbers.
 //!
 //! ```text
-//!  round.rs      one round, in six steps                  ┐
+//!  round.rs      one round, step by step                  ┐
 //!  solver.rs     what is remembered between rounds        │ the frame
 //!  member.rs     one tenant of it                         ┘
 //!  contract.rs   entitlements: group first, then tenant   ─▶ fill.rs      water-filling in whole pages
