@@ -1123,6 +1123,13 @@ fn a_round_costs_by_what_has_changed() {
             took.push(report.took);
         }
         took.sort_unstable();
+        let again: Vec<_> = (101..=110)
+            .map(|round| {
+                tenants[0].set_weight(round).unwrap();
+                rebalancer.tick(ROUND * round).took
+            })
+            .collect();
+        println!("after a change of a contract: {again:?}");
         println!(
             "all of 10,001: {:?}; about 200: {:?}, at most {:?}",
             full.took, took[50], took[99]
