@@ -328,8 +328,10 @@ fn nobody_is_refused_what_is_protected(rebalancer: Rebalancer) {
     stop.store(true, Ordering::Relaxed);
     workers.into_iter().for_each(|worker| worker.join().unwrap());
     let report = running.stop();
-    println!("{:?}, {report}", begun.elapsed());
-    assert!(report.round > 50, "{report}");
+    println!("{:?}, {report}\n{}", begun.elapsed(), tenancy::snapshot());
+    assert!(report.round > 5, "{report}");
+    // What rounds need for themselves follows the number of tenants there are.
+    assert!(Tenant::root().stats().peak < 4 * MIB, "{}", tenancy::snapshot());
     assert!(report.tenants >= 2);
 }
 
