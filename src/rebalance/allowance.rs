@@ -147,6 +147,7 @@ fn met_in(want: Want) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::cases;
     use super::*;
     use alloc::vec::Vec;
     use proptest::prelude::*;
@@ -188,7 +189,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(cases())]
 
         #[test]
         fn what_is_left_is_covered(wants in some_wants(), share in 0u64..=1000) {

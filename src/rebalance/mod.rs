@@ -10,7 +10,7 @@
 //!  asking.rs     whom to ask for memory                   ─▶ subscriptions.rs  who is told
 //!  round_report.rs, gauges.rs  what was done
 //!  ──────────────────────────────────────────────────────
-//!  round.rs      one round, in six steps                  ┐
+//!  round.rs      one round, step by step                  ┐
 //!  solver.rs     what is remembered between rounds        │ the frame
 //!  member.rs     one tenant of it                         ┘
 //!  contract.rs   entitlements: group first, then tenant   ─▶ fill.rs      water-filling in whole pages
