@@ -77,7 +77,9 @@ fn program() -> Result<(), Error> {
     });
     let level: Pressure = acme.pressure();
     assert_eq!(level, Pressure::None);
-    assert!(Pressure::None < Pressure::Soft && Pressure::Soft < Pressure::Hard && Pressure::Hard < Pressure::Low);
+    assert!(
+        Pressure::None < Pressure::Soft && Pressure::Soft < Pressure::Hard && Pressure::Hard < Pressure::Low
+    );
 
     let rb: RebalancerHandle = Rebalancer::new()
         .interval(Duration::from_millis(100))
