@@ -14,7 +14,7 @@ mod waker;
 pub(crate) use behalf::{Behalf, dangling, give_large};
 pub use events::EventKind;
 pub(crate) use events::{Entry as EventEntry, KEPT as EVENTS_KEPT};
-pub(crate) use notice::{deny, note, read_events, waker};
+pub(crate) use notice::{deny, note, read_events, waker, want};
 
 use core::ffi::c_void;
 use core::ptr::NonNull;

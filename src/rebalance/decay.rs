@@ -72,6 +72,7 @@ pub(crate) struct Average {
 
 impl Average {
     /// The average of what was always `value`.
+    #[cfg(test)]
     pub(crate) fn of(value: u64) -> Self {
         Self { scaled: value << 16 }
     }

@@ -138,7 +138,8 @@ impl Rebalancer {
     ///
     /// The same readings at the same times give the same decisions. While a rebalancer is spawned, and inside a policy, it
     /// does nothing and returns a report of round 0. From the first tick on until this is dropped,
-    /// [`maintain`](crate::maintain) does no rounds of its own.
+    /// [`maintain`](crate::maintain) does no rounds of its own. When it is dropped, what is protected stays so, and no
+    /// allowance binds any more.
     ///
     /// A round costs microseconds, and 10 to 20 ns more for each tenant only where a contract, the policy or the capacity has
     /// changed.
@@ -169,7 +170,9 @@ impl Rebalancer {
     fn no_longer_by_hand(&mut self) {
         if core::mem::take(&mut self.is_by_hand) {
             // Relaxed: as in `tick`.
-            BY_HAND.fetch_sub(1, Ordering::Relaxed);
+            if BY_HAND.fetch_sub(1, Ordering::Relaxed) == 1 && !heap::waker().is_claimed() {
+                publish::lift();
+            }
         }
     }
 }

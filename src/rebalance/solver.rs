@@ -264,6 +264,7 @@ impl Solver {
     }
 
     /// Whether there is such a group.
+    #[cfg(test)]
     pub(crate) fn has_group(&self, id: GroupId) -> bool {
         self.groups.contains_key(&id)
     }

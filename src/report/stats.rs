@@ -58,7 +58,8 @@ pub struct TenantStats {
     pub allowance: u64,
     /// Charged above its entitlement: what it has from others. 0 until there was a round.
     pub borrowed: u64,
-    /// What others have of it: its part of all that is borrowed, by what it leaves unused of its entitlement.
+    /// What others have of it: its part of all that is borrowed, by what it leaves unused of its entitlement. In a
+    /// [`snapshot`](crate::snapshot) what all lend is what all borrow; by itself it goes by the sums of the last round.
     pub lent: u64,
     /// All it was ever granted above what was protected for it at the time.
     pub granted_loans: u64,

@@ -74,7 +74,7 @@ pub(super) fn charge(pool: &'static Pool, tag: Tag, bytes: u64) -> Result<Charge
         let ledger = &heap::heap().shared.ledger;
         ledger.charge(&pool.account, pages, Purpose::Fallible)
     };
-    charge()
+    let _granted = charge()
         .or_else(|_| {
             heap::make_room_for(pool, pages);
             charge()
