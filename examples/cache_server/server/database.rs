@@ -1,0 +1,104 @@
+//! A tenant as the server knows it: what it is called, its memory, its keys.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::config::TenantConfig;
+use super::store::Keyspace;
+use crate::memory::{Numbers, Pool};
+
+/// A tenant's keys, and how it is reached: `SELECT` by number, `AUTH` by name.
+pub(crate) struct Database {
+    pub(crate) name: String,
+    pub(crate) password: Option<String>,
+    pub(crate) is_admin: bool,
+    pub(crate) pool: Pool,
+    /// One lock for all keys: it is held for a batch of requests, and tenants do not wait for each other.
+    keys: Mutex<Keyspace>,
+    pub(crate) commands: AtomicU64,
+    /// Writes that were answered with `-OOM`.
+    pub(crate) refused: AtomicU64,
+}
+
+impl Database {
+    pub(crate) fn open(config: &TenantConfig) -> Result<Self, String> {
+        let pool = Pool::open(&config.name, config.shares())?;
+        Ok(Self::of(
+            pool,
+            config.name.clone(),
+            config.password.clone(),
+            config.admin,
+        ))
+    }
+
+    /// Where connections are that have yet to say who they are. It has no keys and is nobody's memory but root's.
+    pub(crate) fn lobby() -> Self {
+        Self::of(Pool::root(), String::new(), None, false)
+    }
+
+    fn of(pool: Pool, name: String, password: Option<String>, is_admin: bool) -> Self {
+        Self {
+            name,
+            password,
+            is_admin,
+            pool,
+            keys: Mutex::new(Keyspace::new()),
+            commands: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn keys(&self) -> MutexGuard<'_, Keyspace> {
+        // A panic under the lock is a bug that has been reported by then; the keyspace is as good as it was.
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether `password` opens it. Takes as long for one that is nearly right.
+    pub(crate) fn admits(&self, password: &[u8]) -> bool {
+        let Some(expected) = self.password.as_deref().map(str::as_bytes) else {
+            return true;
+        };
+        let differences = expected
+            .iter()
+            .zip(password.iter().chain(std::iter::repeat(&0)))
+            .fold(0, |all, (a, b)| all | (a ^ b));
+        expected.len() == password.len() && differences == 0
+    }
+
+    /// How it stands, at one moment.
+    pub(crate) fn standing(&self) -> Standing {
+        let (keys, expiring, counted, counts) = {
+            let keys = self.keys();
+            (keys.len(), keys.expiring(), keys.bytes() as u64, keys.counts)
+        };
+        Standing {
+            keys: keys as u64,
+            expiring: expiring as u64,
+            counted,
+            hits: counts.hits,
+            misses: counts.misses,
+            evicted: counts.evicted,
+            expired: counts.expired,
+            // Relaxed: counts for the report.
+            commands: self.commands.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            memory: self.pool.numbers(counted),
+        }
+    }
+}
+
+/// How a tenant stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Standing {
+    pub(crate) keys: u64,
+    pub(crate) expiring: u64,
+    /// Bytes that the server counts for keys, values and tables.
+    pub(crate) counted: u64,
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+    pub(crate) evicted: u64,
+    pub(crate) expired: u64,
+    pub(crate) commands: u64,
+    pub(crate) refused: u64,
+    pub(crate) memory: Numbers,
+}

@@ -1,0 +1,52 @@
+//! What is done without being asked: keys that have ended go, memory that became free goes back.
+//!
+//! A key whose deadline has come is never seen; here it also stops to take room, whether or not anybody asks for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::Server;
+use super::room;
+use crate::memory;
+
+/// As often as Redis does.
+const EVERY: Duration = Duration::from_millis(100);
+/// How often memory that became free is looked after.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
+/// Keys that end at a time, so that their tenant's clients do not wait for the lock.
+const AT_ONCE: usize = 256;
+
+/// Runs until the server ends.
+pub(crate) async fn run(server: Arc<Server>, mut shutdown: watch::Receiver<bool>) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut maintained = Instant::now();
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = shutdown.changed() => return,
+        }
+        for database in &server.databases {
+            database.pool.in_scope(
+                || {
+                    while database.keys().expire(server.now(), AT_ONCE) == AT_ONCE {}
+                },
+            );
+            // A tenant above its limit takes no write to come back below it.
+            let overdraft = database.pool.numbers(0).overdraft;
+            if overdraft > 0 {
+                database
+                    .pool
+                    .in_scope(|| room::evict(&mut database.keys(), overdraft));
+            }
+        }
+        if maintained.elapsed() >= MAINTAIN_EVERY {
+            maintained = Instant::now();
+            // Takes up to milliseconds where there is much to do: not on a thread that serves.
+            let _ = tokio::task::spawn_blocking(memory::maintain).await;
+        }
+    }
+}
