@@ -374,7 +374,8 @@ proptest! {
             prop_assert_eq!(space.len(), model.all.len());
         }
         for (key, (value, deadline)) in &model.all {
-            prop_assert_eq!(space.peek(&[*key], now).map(plain).as_ref(), Some(value));
+            let found = space.peek(&[*key], now).map(plain);
+            prop_assert_eq!(found.as_ref(), Some(value));
             prop_assert_eq!(space.deadline(&[*key], now), Some(*deadline));
         }
         while let Some(key) = model.order.first().copied() {
