@@ -68,6 +68,7 @@ pub(crate) fn report() -> String {
 /// One tenant's memory.
 pub(crate) struct Pool {
     tenant: Tenant,
+    limit: Option<u64>,
 }
 
 impl Pool {
@@ -79,13 +80,17 @@ impl Pool {
             builder = builder.limit(bytes);
         }
         let tenant = builder.build().map_err(|error| error.to_string())?;
-        Ok(Self { tenant })
+        Ok(Self {
+            tenant,
+            limit: shares.limit,
+        })
     }
 
     /// Root, whose memory is the server's own.
     pub(crate) fn root() -> Self {
         Self {
             tenant: Tenant::root(),
+            limit: None,
         }
     }
 
@@ -104,6 +109,10 @@ impl Pool {
             }
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    pub(crate) fn limit(&self) -> Option<u64> {
+        self.limit
     }
 
     pub(crate) fn set_weight(&self, weight: u32) -> Result<(), String> {

@@ -17,8 +17,9 @@ use tokio::sync::watch;
 
 use super::Server;
 use super::commands::{self, Context};
+use super::database::{Content, Database};
 use super::protocol::{Frame, Framer, Limits, ProtocolError, Replies, Request};
-use super::room::{Room, block};
+use super::room::block;
 use super::session::Session;
 
 /// The usual length of a buffer.
@@ -70,6 +71,8 @@ struct Connection {
     session: Session,
     input: BytesMut,
     framer: Framer,
+    /// Why the request that has begun is not going to be read: there is no memory for it.
+    refusal: Option<String>,
     /// Words of an inline request.
     unquoted: Vec<u8>,
     replies: Replies,
@@ -82,6 +85,7 @@ impl Connection {
             server,
             input: BytesMut::with_capacity(USUAL),
             framer: Framer::default(),
+            refusal: None,
             unquoted: Vec::new(),
             replies: Replies::new(BytesMut::with_capacity(USUAL)),
         }
@@ -93,7 +97,14 @@ impl Connection {
             // Tenants change in the middle of a batch when they are selected.
             let database = Arc::clone(&self.session.database);
             match self.next() {
-                Ok(None) => return self.grow(),
+                Ok(None) => {
+                    self.grow();
+                    return ControlFlow::Continue(Wait::ForReading);
+                }
+                Ok(Some(Frame::Array(length))) if let Some(reason) = self.refusal.take() => {
+                    self.input.advance(length);
+                    self.replies.error(&reason);
+                }
                 Ok(Some(frame)) => {
                     let served = database.pool.in_scope(|| self.serve_tenant(&database, frame));
                     if let Err(error) = served {
@@ -121,14 +132,11 @@ impl Connection {
     }
 
     /// Serves `frame` and those that follow it, as long as they are the same tenant's.
-    fn serve_tenant(
-        &mut self,
-        database: &Arc<super::database::Database>,
-        first: Frame,
-    ) -> Result<(), ProtocolError> {
+    fn serve_tenant(&mut self, database: &Arc<Database>, first: Frame) -> Result<(), ProtocolError> {
         let limits = self.limits();
-        let mut keys = database.keys();
-        let mut room = Room::default();
+        let mut content = database.content();
+        let Content { keys, room } = &mut *content;
+        room.begin_batch();
         let now = self.server.now();
         let mut next = Some(first);
         let mut served = 0;
@@ -146,8 +154,8 @@ impl Connection {
                         server: &self.server,
                         session: &mut self.session,
                         database,
-                        keys: &mut keys,
-                        room: &mut room,
+                        keys,
+                        room,
                         now,
                         replies: &mut self.replies,
                     },
@@ -169,26 +177,29 @@ impl Connection {
         Ok(())
     }
 
-    /// Makes the input long enough for the request that has begun, at its tenant's cost.
-    fn grow(&mut self) -> ControlFlow<(), Wait> {
+    /// Makes the input long enough for the request that has begun, at its tenant's cost. One that the tenant has no room
+    /// for is passed over, and answered when it ends.
+    fn grow(&mut self) {
         let wants = self.framer.wants();
-        if wants > self.input.capacity().max(USUAL) {
+        if self.refusal.is_none() && wants > self.input.capacity().max(USUAL) {
             let database = Arc::clone(&self.session.database);
             let made = {
-                let mut keys = database.keys();
-                Room::default().make(&database.pool, &mut keys, |_| block(wants))
+                let Content { keys, room } = &mut *database.content();
+                room.make(&database.pool, keys, |_| block(wants))
             };
-            if let Err(reason) = made {
-                database.refused.fetch_add(1, Ordering::Relaxed); // Relaxed: a count for the report.
-                let text = format!("OOM a request of {wants} bytes cannot be read: {reason}");
-                self.replies.error(&text);
-                return ControlFlow::Break(());
+            match made {
+                Ok(()) => database
+                    .pool
+                    .in_scope(|| self.input.reserve(wants - self.input.len())),
+                Err(reason) => {
+                    database.refused.fetch_add(1, Ordering::Relaxed); // Relaxed: a count for the report.
+                    self.refusal = Some(format!("OOM a request of {wants} bytes is not read: {reason}"));
+                }
             }
-            database
-                .pool
-                .in_scope(|| self.input.reserve(wants - self.input.len()));
         }
-        ControlFlow::Continue(Wait::ForReading)
+        if self.refusal.is_some() {
+            self.framer.drop_begun(&mut self.input);
+        }
     }
 
     /// Gives back what is longer than usual and empty, and makes sure that something can be read.

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::config::TenantConfig;
+use super::room::Room;
 use super::store::Keyspace;
 use crate::memory::{Numbers, Pool};
 
@@ -14,10 +15,17 @@ pub(crate) struct Database {
     pub(crate) is_admin: bool,
     pub(crate) pool: Pool,
     /// One lock for all keys: it is held for a batch of requests, and tenants do not wait for each other.
-    keys: Mutex<Keyspace>,
+    content: Mutex<Content>,
     pub(crate) commands: AtomicU64,
     /// Writes that were answered with `-OOM`.
     pub(crate) refused: AtomicU64,
+}
+
+/// What a tenant keeps, and how much more it may.
+#[derive(Default)]
+pub(crate) struct Content {
+    pub(crate) keys: Keyspace,
+    pub(crate) room: Room,
 }
 
 impl Database {
@@ -42,15 +50,15 @@ impl Database {
             password,
             is_admin,
             pool,
-            keys: Mutex::new(Keyspace::new()),
+            content: Mutex::new(Content::default()),
             commands: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }
     }
 
-    pub(crate) fn keys(&self) -> MutexGuard<'_, Keyspace> {
+    pub(crate) fn content(&self) -> MutexGuard<'_, Content> {
         // A panic under the lock is a bug that has been reported by then; the keyspace is as good as it was.
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether `password` opens it. Takes as long for one that is nearly right.
@@ -68,7 +76,7 @@ impl Database {
     /// How it stands, at one moment.
     pub(crate) fn standing(&self) -> Standing {
         let (keys, expiring, counted, counts) = {
-            let keys = self.keys();
+            let keys = &self.content().keys;
             (keys.len(), keys.expiring(), keys.bytes() as u64, keys.counts)
         };
         Standing {

@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Server;
-use super::room;
 use crate::memory;
 
 /// As often as Redis does.
@@ -32,16 +31,9 @@ pub(crate) async fn run(server: Arc<Server>, mut shutdown: watch::Receiver<bool>
         for database in &server.databases {
             database.pool.in_scope(
                 || {
-                    while database.keys().expire(server.now(), AT_ONCE) == AT_ONCE {}
+                    while database.content().keys.expire(server.now(), AT_ONCE) == AT_ONCE {}
                 },
             );
-            // A tenant above its limit takes no write to come back below it.
-            let overdraft = database.pool.numbers(0).overdraft;
-            if overdraft > 0 {
-                database
-                    .pool
-                    .in_scope(|| room::evict(&mut database.keys(), overdraft));
-            }
         }
         if maintained.elapsed() >= MAINTAIN_EVERY {
             maintained = Instant::now();

@@ -205,7 +205,7 @@ async fn run(config: &Config, databases: Vec<Arc<Database>>) -> Result<(), Error
     }
     while upkeep.join_next().await.is_some() {}
     for database in &server.databases {
-        drop(database.keys().clear());
+        drop(database.content().keys.clear());
         database.pool.close();
     }
     println!("ended");

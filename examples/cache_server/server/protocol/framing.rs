@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use bytes::{Buf, BytesMut};
+
 use super::parse_integer;
 
 /// The longest header or inline request.
@@ -89,6 +91,13 @@ impl Framer {
     /// Bytes that the buffer will hold at least when the request is whole.
     pub(crate) fn wants(&self) -> usize {
         self.position
+    }
+
+    /// Drops what has arrived of the request that has begun. For one that is not going to be read.
+    pub(crate) fn drop_begun(&mut self, buffer: &mut BytesMut) {
+        let length = self.position.min(buffer.len());
+        buffer.advance(length);
+        self.position -= length;
     }
 
     fn begin(&mut self, buffer: &[u8], limits: Limits) -> Result<Begun, ProtocolError> {
@@ -206,6 +215,20 @@ mod tests {
             assert_eq!(framer.next(&text[..length], LIMITS), Ok(None));
         }
         assert_eq!(framer.next(&text[..whole], LIMITS), Ok(Some(Frame::Array(whole))));
+    }
+
+    #[test]
+    fn a_request_can_be_passed_over_without_being_held() {
+        let text = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$300\r\n";
+        let (mut framer, mut buffer) = (Framer::default(), BytesMut::from(text.as_slice()));
+        for _ in 0..30 {
+            assert_eq!(framer.next(&buffer, LIMITS), Ok(None));
+            framer.drop_begun(&mut buffer);
+            assert!(buffer.is_empty());
+            buffer.extend_from_slice(&[b'v'; 10]);
+        }
+        buffer.extend_from_slice(b"\r\n*1\r\n");
+        assert_eq!(framer.next(&buffer, LIMITS), Ok(Some(Frame::Array(12))));
     }
 
     #[test]

@@ -45,6 +45,12 @@ pub(crate) struct Keyspace {
     pub(crate) counts: Counts,
 }
 
+impl Default for Keyspace {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Keyspace {
     pub(crate) fn new() -> Self {
         Self {

@@ -135,17 +135,43 @@ fn everything_is_counted_and_given_back() {
 
 #[derive(Clone, Debug)]
 enum Operation {
-    Insert { key: u8, length: usize, lives: Option<u64> },
+    Insert {
+        key: u8,
+        length: usize,
+        lives: Option<u64>,
+    },
     Read(u8),
-    Append { key: u8, length: usize },
+    Append {
+        key: u8,
+        length: usize,
+    },
     Remove(u8),
-    Deadline { key: u8, lives: Option<u64> },
-    Push { key: u8, left: bool, length: usize },
-    Pop { key: u8, left: bool },
-    SetField { key: u8, field: u8, length: usize },
-    RemoveField { key: u8, field: u8 },
+    Deadline {
+        key: u8,
+        lives: Option<u64>,
+    },
+    Push {
+        key: u8,
+        left: bool,
+        length: usize,
+    },
+    Pop {
+        key: u8,
+        left: bool,
+    },
+    SetField {
+        key: u8,
+        field: u8,
+        length: usize,
+    },
+    RemoveField {
+        key: u8,
+        field: u8,
+    },
     Evict,
-    Expire { at_most: usize },
+    Expire {
+        at_most: usize,
+    },
     Wait(u64),
     Clear,
 }
