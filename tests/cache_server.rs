@@ -531,7 +531,7 @@ fn metrics_are_what_prometheus_reads() {
     assert_eq!(server.metric("cache_misses_total{tenant=\"acme\"}"), 1);
     assert_eq!(server.metric("cache_keys{tenant=\"acme\"}"), 1);
     assert_eq!(server.metric("cache_connections"), 1);
-    assert!(server.metric("cache_charged_bytes{tenant=\"acme\"}") > 0);
+    assert!(server.metric("cache_memory_charged{tenant=\"acme\"}") > 0);
 }
 
 #[test]

@@ -3,7 +3,12 @@
 //! Above: everything else. `benches/server` builds the same server on other allocators with a file of the same names in
 //! this one's place.
 
-use tenancy::{Config, Tenant};
+use std::time::Duration;
+
+use tenancy::{Config, Rebalancer, RebalancerHandle, Tenant};
+
+/// Until it is dropped, a tenant's callback is called.
+pub(crate) use tenancy::Subscription;
 
 pub(crate) const ALLOCATOR: &str = "tenancy";
 
@@ -27,11 +32,15 @@ pub(crate) struct Numbers {
     pub(crate) peak: u64,
     pub(crate) overdraft: u64,
     pub(crate) denied: u64,
+    entitlement: u64,
+    protected: u64,
+    borrowed: u64,
+    lent: u64,
 }
 
 impl Numbers {
     /// By name, for a report. What has no bound is 0.
-    pub(crate) fn all(&self) -> [(&'static str, u64); 9] {
+    pub(crate) fn all(&self) -> [(&'static str, u64); 13] {
         [
             ("weight", self.weight),
             ("reservation", self.reservation),
@@ -42,6 +51,10 @@ impl Numbers {
             ("peak", self.peak),
             ("overdraft", self.overdraft),
             ("denied", self.denied),
+            ("entitlement", self.entitlement),
+            ("protected", self.protected),
+            ("borrowed", self.borrowed),
+            ("lent", self.lent),
         ]
     }
 }
@@ -53,6 +66,23 @@ pub(crate) fn configure(capacity: Option<u64>) -> Result<(), String> {
         config = config.capacity(bytes);
     }
     config.apply().map_err(|error| error.to_string())
+}
+
+/// How often what is lent moves, when nothing is short.
+const ROUND_EVERY: Duration = Duration::from_millis(100);
+
+/// What moves memory between tenants, until it is stopped.
+pub(crate) struct Lending(RebalancerHandle);
+
+impl Lending {
+    pub(crate) fn begin() -> Result<Self, String> {
+        let running = Rebalancer::new().interval(ROUND_EVERY).spawn();
+        Ok(Self(running.map_err(|error| error.to_string())?))
+    }
+
+    pub(crate) fn end(self) {
+        self.0.stop();
+    }
 }
 
 /// Gives back what became free. For the janitor, from time to time.
@@ -111,6 +141,11 @@ impl Pool {
         }
     }
 
+    /// Has `evict` called with the bytes that the tenant should free, when memory is short for it.
+    pub(crate) fn on_pressure(&self, evict: impl Fn(u64) + Send + Sync + 'static) -> Subscription {
+        self.tenant.on_pressure(move |event| evict(event.bytes))
+    }
+
     pub(crate) fn limit(&self) -> Option<u64> {
         self.limit
     }
@@ -131,6 +166,10 @@ impl Pool {
             peak: stats.peak,
             overdraft: stats.overdraft,
             denied: stats.denied,
+            entitlement: stats.entitlement,
+            protected: stats.protected,
+            borrowed: stats.borrowed,
+            lent: stats.lent,
         }
     }
 

@@ -42,6 +42,18 @@ pub(crate) fn configure(_capacity: Option<u64>) -> Result<(), String> {
     Ok(())
 }
 
+/// Nothing is lent, and nobody is told.
+pub(crate) struct Lending;
+pub(crate) struct Subscription;
+
+impl Lending {
+    pub(crate) fn begin() -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    pub(crate) fn end(self) {}
+}
+
 pub(crate) fn maintain() {}
 
 pub(crate) fn report() -> String {
@@ -89,6 +101,10 @@ impl Pool {
             }
             _ => Ok(()),
         }
+    }
+
+    pub(crate) fn on_pressure(&self, _evict: impl Fn(u64) + Send + Sync + 'static) -> Subscription {
+        Subscription
     }
 
     pub(crate) fn limit(&self) -> Option<u64> {

@@ -1,12 +1,12 @@
 //! A tenant as the server knows it: what it is called, its memory, its keys.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::config::TenantConfig;
-use super::room::Room;
+use super::room::{self, Room};
 use super::store::Keyspace;
-use crate::memory::{Numbers, Pool};
+use crate::memory::{Numbers, Pool, Subscription};
 
 /// A tenant's keys, and how it is reached: `SELECT` by number, `AUTH` by name.
 pub(crate) struct Database {
@@ -59,6 +59,36 @@ impl Database {
     pub(crate) fn content(&self) -> MutexGuard<'_, Content> {
         // A panic under the lock is a bug that has been reported by then; the keyspace is as good as it was.
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Evicts keys when the allocator asks this tenant for memory, until what is returned is dropped.
+    pub(crate) fn evict_under_pressure(self: &Arc<Self>) -> Subscription {
+        let this = Arc::downgrade(self);
+        self.pool.on_pressure(move |bytes| {
+            let Some(this) = this.upgrade() else { return };
+            this.pool.in_scope(|| this.evict(bytes));
+        })
+    }
+
+    /// Evicts keys until pages of so many bytes are free, or a number of times as much has gone: keys that were used
+    /// longest ago do not lie side by side.
+    fn evict(&self, bytes: u64) {
+        const TIMES: u64 = 4;
+        const AT_ONCE: u64 = 256 << 10;
+        let charged = |content: &Content| self.pool.numbers(content.keys.bytes() as u64).charged;
+        let before = charged(&self.content());
+        let mut evicted = 0;
+        while evicted < bytes * TIMES {
+            // The lock is given away in between: clients wait for a part, not for the whole.
+            let mut content = self.content();
+            if before.saturating_sub(charged(&content)) >= bytes {
+                return;
+            }
+            match room::evict(&mut content.keys, AT_ONCE.min(bytes)) {
+                0 => return,
+                bytes => evicted += bytes,
+            }
+        }
     }
 
     /// Whether `password` opens it. Takes as long for one that is nearly right.

@@ -79,7 +79,7 @@ async fn answer(registry: &Registry, mut stream: TcpStream) -> io::Result<()> {
 /// A number of a tenant: its name, what it means, whether it only grows, and where it stands.
 type Number = (&'static str, &'static str, MetricType, fn(&Standing) -> u64);
 
-const NUMBERS: [Number; 11] = [
+const NUMBERS: [Number; 9] = [
     ("cache_keys", "Keys", MetricType::Gauge, |all| all.keys),
     (
         "cache_keys_expiring",
@@ -123,18 +123,6 @@ const NUMBERS: [Number; 11] = [
         MetricType::Counter,
         |all| all.refused,
     ),
-    (
-        "cache_denied",
-        "Requests for memory refused",
-        MetricType::Counter,
-        |all| all.memory.denied,
-    ),
-    (
-        "cache_charged_bytes",
-        "Pages counted to the tenant",
-        MetricType::Gauge,
-        |all| all.memory.charged,
-    ),
 ];
 
 /// Collects how tenants stand when it is asked.
@@ -154,6 +142,17 @@ impl Collector for Tenants {
             for (database, standing) in self.0.databases.iter().zip(&standings) {
                 let labels = [("tenant", database.name.as_str())];
                 write(metric.encode_family(&labels)?, kind, read(standing))?;
+            }
+        }
+        // What the allocator says of each: charged, entitlement, borrowed, lent …
+        let memory: Vec<_> = standings.iter().map(|one| one.memory.all()).collect();
+        for (index, (name, _)) in memory[0].iter().enumerate() {
+            let (name, help) = (format!("cache_memory_{name}"), "As in docs/report.md");
+            let mut metric = encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+            for (database, all) in self.0.databases.iter().zip(&memory) {
+                let labels = [("tenant", database.name.as_str())];
+                let (_, value) = all[index];
+                write(metric.encode_family(&labels)?, MetricType::Gauge, value)?;
             }
         }
         let mut metric = encoder.encode_descriptor(

@@ -172,6 +172,12 @@ async fn run(config: &Config, databases: Vec<Arc<Database>>) -> Result<(), Error
     println!("listening on {}", server.address);
     println!("metrics on http://{}/metrics", metrics_listener.local_addr()?);
 
+    let lending = memory::Lending::begin()?;
+    let subscriptions: Vec<_> = server
+        .databases
+        .iter()
+        .map(|database| database.evict_under_pressure())
+        .collect();
     let (end, shutdown) = watch::channel(false);
     let mut upkeep = JoinSet::new();
     upkeep.spawn(janitor::run(Arc::clone(&server), shutdown.clone()));
@@ -204,6 +210,8 @@ async fn run(config: &Config, databases: Vec<Arc<Database>>) -> Result<(), Error
         clients.shutdown().await;
     }
     while upkeep.join_next().await.is_some() {}
+    drop(subscriptions);
+    lending.end();
     for database in &server.databases {
         drop(database.content().keys.clear());
         database.pool.close();
