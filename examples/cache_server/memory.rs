@@ -23,15 +23,15 @@ pub(crate) struct Shares {
 /// What a tenant holds and may hold, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Numbers {
-    pub(crate) weight: u64,
-    pub(crate) reservation: u64,
-    pub(crate) limit: Option<u64>,
+    weight: u64,
+    reservation: u64,
+    limit: Option<u64>,
     pub(crate) charged: u64,
     pub(crate) live: u64,
-    pub(crate) cached: u64,
+    cached: u64,
     pub(crate) peak: u64,
     pub(crate) overdraft: u64,
-    pub(crate) denied: u64,
+    denied: u64,
     entitlement: u64,
     protected: u64,
     borrowed: u64,

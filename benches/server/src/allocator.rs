@@ -35,6 +35,4 @@ mod mimalloc_raw;
 #[cfg_attr(feature = "system", path = "../../workloads/src/allocator/system.rs")]
 mod chosen;
 
-#[allow(unused_imports, reason = "a server on tenancy names it in memory.rs")]
-pub(crate) use chosen::NAME;
-pub(crate) use chosen::{ALLOCATOR, Allocator, assert_serving};
+pub(crate) use chosen::{ALLOCATOR, Allocator, NAME, assert_serving};

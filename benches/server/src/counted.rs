@@ -24,16 +24,17 @@ pub(crate) struct Numbers {
     pub(crate) live: u64,
     pub(crate) peak: u64,
     pub(crate) overdraft: u64,
-    pub(crate) denied: u64,
+    denied: u64,
 }
 
 impl Numbers {
     /// By name, for a report.
-    pub(crate) fn all(&self) -> [(&'static str, u64); 3] {
+    pub(crate) fn all(&self) -> [(&'static str, u64); 4] {
         [
             ("weight", self.weight),
             ("reservation", self.reservation),
             ("charged", self.charged),
+            ("denied", self.denied),
         ]
     }
 }

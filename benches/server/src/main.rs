@@ -16,5 +16,6 @@ static GLOBAL: Allocator = ALLOCATOR;
 
 fn main() -> ExitCode {
     allocator::assert_serving();
+    assert_eq!(memory::ALLOCATOR, allocator::NAME);
     server::main()
 }

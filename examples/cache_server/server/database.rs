@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::config::TenantConfig;
 use super::room::{self, Room};
 use super::store::Keyspace;
-use crate::memory::{Numbers, Pool, Subscription};
+use crate::memory::{self, Numbers, Pool, Subscription};
 
 /// A tenant's keys, and how it is reached: `SELECT` by number, `AUTH` by name.
 pub(crate) struct Database {
@@ -71,9 +71,9 @@ impl Database {
     }
 
     /// Evicts keys until pages of so many bytes are free, or a number of times as much has gone: keys that were used
-    /// longest ago do not lie side by side.
+    /// longest ago do not lie side by side. Then those that are left are moved together.
     fn evict(&self, bytes: u64) {
-        const TIMES: u64 = 4;
+        const TIMES: u64 = 2;
         const AT_ONCE: u64 = 256 << 10;
         let charged = |content: &Content| self.pool.numbers(content.keys.bytes() as u64).charged;
         let before = charged(&self.content());
@@ -88,6 +88,28 @@ impl Database {
                 0 => return,
                 bytes => evicted += bytes,
             }
+        }
+        self.compact();
+    }
+
+    /// Moves keys and values together, if much lies free between them, so that whole pages become free. As Redis's active
+    /// defragmentation, but for pages that other tenants may have.
+    pub(crate) fn compact(&self) {
+        const WORTH_IT: u64 = 1 << 20;
+        /// So many at a time that what they leave behind is more than threads keep for their next allocations.
+        const AT_ONCE: usize = 4096;
+        const LARGEST: usize = 16 << 10;
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let mut content = self.content();
+            let numbers = self.pool.numbers(content.keys.bytes() as u64);
+            let free = numbers.charged.saturating_sub(numbers.live);
+            if free < WORTH_IT || free < numbers.charged / 4 {
+                return;
+            }
+            next = content.keys.relocate(from, AT_ONCE, LARGEST);
+            drop(content);
+            memory::maintain();
         }
     }
 

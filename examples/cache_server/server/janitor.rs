@@ -1,4 +1,5 @@
-//! What is done without being asked: keys that have ended go, memory that became free goes back.
+//! What is done without being asked: keys that have ended go, those that are left are moved together, memory that became
+//! free goes back.
 //!
 //! A key whose deadline has come is never seen; here it also stops to take room, whether or not anybody asks for it.
 
@@ -37,8 +38,15 @@ pub(crate) async fn run(server: Arc<Server>, mut shutdown: watch::Receiver<bool>
         }
         if maintained.elapsed() >= MAINTAIN_EVERY {
             maintained = Instant::now();
-            // Takes up to milliseconds where there is much to do: not on a thread that serves.
-            let _ = tokio::task::spawn_blocking(memory::maintain).await;
+            // Takes milliseconds where there is much to do: not on a thread that serves.
+            let server = Arc::clone(&server);
+            let upkeep = tokio::task::spawn_blocking(move || {
+                for database in &server.databases {
+                    database.pool.in_scope(|| database.compact());
+                }
+                memory::maintain();
+            });
+            let _ = upkeep.await; // A panic there has been reported by then.
         }
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn config(context: &mut Context<'_>, request: &Request<'_>) -> Result
     if !request.says(1, "get") || request.len() < 3 {
         return Err(Failure::unknown_subcommand(request));
     }
-    let limit = context.database.pool.numbers(0).limit.unwrap_or(0).to_string();
+    let limit = context.database.pool.limit().unwrap_or(0).to_string();
     let (clients, databases) = (
         context.server.max_clients.to_string(),
         context.server.databases.len().to_string(),

@@ -59,7 +59,7 @@ fn lines(context: &Context<'_>, section: &str) -> Vec<(String, String)> {
             vec![
                 line("used_memory", &counted),
                 line("used_memory_peak", &numbers.peak),
-                line("maxmemory", &numbers.limit.unwrap_or(0)),
+                line("maxmemory", &context.database.pool.limit().unwrap_or(0)),
                 line("maxmemory_policy", &"allkeys-lru"),
             ]
         }

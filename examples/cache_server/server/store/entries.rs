@@ -22,6 +22,15 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// The same in other blocks.
+    pub(super) fn copied(&self) -> Box<Self> {
+        Box::new(Self {
+            key: self.key.clone(),
+            value: self.value.copied(),
+            ..*self
+        })
+    }
+
     /// Bytes of the blocks of the entry, its key and its value.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + self.key.len() + self.value.bytes()
@@ -97,6 +106,13 @@ impl Entries {
             self.unlink(index);
             self.link(index);
         }
+    }
+
+    /// The places from `from` on, at most `count`.
+    pub(super) fn range(&mut self, from: Index, count: usize) -> &mut [Option<Box<Entry>>] {
+        let start = self.places.len().min(from as usize);
+        let end = self.places.len().min(start + count);
+        &mut self.places[start..end]
     }
 
     pub(super) fn oldest(&self) -> Option<Index> {

@@ -173,6 +173,7 @@ enum Operation {
         at_most: usize,
     },
     Wait(u64),
+    Relocate(usize),
     Clear,
 }
 
@@ -196,6 +197,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => Just(Operation::Evict),
         2 => (0..4usize).prop_map(|at_most| Operation::Expire { at_most }),
         2 => (0..20u64).prop_map(Operation::Wait),
+        1 => (1..9usize).prop_map(Operation::Relocate),
         1 => Just(Operation::Clear),
     ]
 }
@@ -382,6 +384,12 @@ fn apply(operation: &Operation, space: &mut Keyspace, model: &mut Model, now: &m
             due.iter().for_each(|&key| {
                 model.remove(key);
             });
+        }
+        Operation::Relocate(count) => {
+            let mut next = Some(0);
+            while let Some(from) = next {
+                next = space.relocate(from, count, 1000);
+            }
         }
         Operation::Clear => {
             space.clear();

@@ -46,6 +46,15 @@ impl Value {
         }
     }
 
+    /// The same in other blocks.
+    pub(super) fn copied(&self) -> Self {
+        match self {
+            Value::String(bytes) => Value::String(bytes.clone()),
+            Value::Hash(hash) => Value::Hash(hash.clone()),
+            Value::List(list) => Value::List(list.clone()),
+        }
+    }
+
     /// Whether a hash or list has nothing in it. Then its key goes.
     pub(crate) fn is_empty(&self) -> bool {
         match self {
@@ -57,7 +66,7 @@ impl Value {
 }
 
 /// Fields and their values.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Hash {
     fields: HashMap<Box<[u8]>, Box<[u8]>>,
     /// Of names and values, without the table.
@@ -111,7 +120,7 @@ impl Hash {
 }
 
 /// Items, each a block of its own.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct List {
     items: VecDeque<Box<[u8]>>,
     content_bytes: usize,
