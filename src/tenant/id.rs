@@ -17,6 +17,12 @@ impl TenantId {
         Tag::from_bits(self.0)
     }
 
+    /// Any id, for tests of what is kept by id.
+    #[cfg(test)]
+    pub(crate) fn made_up(index: u16, generation: u64) -> Self {
+        Self::of(Tag::new(index, generation))
+    }
+
     /// The number, below 65,536; 0 is root.
     pub fn index(self) -> u16 {
         self.tag().id()

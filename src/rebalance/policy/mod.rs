@@ -2,12 +2,88 @@
 //!
 //! A policy moves lending and nothing else: entitlements, reservations and limits are the solver's, which keeps every
 //! invariant whatever a policy answers.
+//!
+//! | policy | protects of an entitlement, beyond the reservation | for |
+//! |---|---|---|
+//! | [`Utilization`] | what was used lately, and (1 − τ) of the rest | the default |
+//! | [`Performance`] | what the policy below it does; who misses its target competes harder | targets such as latency |
+//! | [`Predictive`] | also what history says is coming | daily cycles, recurring peaks |
+//! | [`Static`] | all of it | comparison: a partition |
+//! | [`Greedy`] | what is held | comparison: first come, first served |
+//! | [`MaxMin`] | this round's demand | comparison: fairness without memory |
+//! | [`Karma`] | this round's demand, at least half of it; who lent competes harder | comparison: fairness over time |
+//!
+//! Above: the solver and the rounds that drive it. Below: `tenant`, for the number that names one.
+//!
+//! ```text
+//!  round:  Observation ──▶ observe ──▶ state of one tenant ──▶ estimate ──▶ Estimate
+//!                                                                              │
+//!  solver: a  = min(E, max(charged + pending, active, forecast))  ◀────────────┤
+//!          P* = max(r, a + (1 − τ)(E − a))                                     │
+//!          weight in the competition for what is left × urgency   ◀────────────┘
+//! ```
+//!
+//! What all policies here keep, whatever they observe:
+//!
+//! - **Tame**: estimates are finite and at least 0, urgency is within [`URGENCY_MIN`] and [`URGENCY_MAX`].
+//! - **Held**: a tenant held what it was last observed with until it is observed again. So of what is charged, one long
+//!   wait tells as much as many short ones, and a tenant of whom nothing is to be told costs nothing.
+//! - **Apart**: what was learned of a tenant is its generation's; whoever gets its number later starts anew.
+//! - **Bounded**: memory and work for a tenant are bounded, and stated with each policy.
+//!
+//! An estimate changes by observations only: there is no clock. To see a tenant fall idle that stopped changing,
+//! observe it again from time to time.
+
+mod baselines;
+mod decay;
+mod holt_winters;
+mod karma;
+mod metric;
+mod per_tenant;
+mod percentile;
+mod performance;
+mod predictive;
+#[cfg(test)]
+mod tests;
+mod utilization;
 
 use core::time::Duration;
 
 use crate::tenant::TenantId;
 
+pub use baselines::{Greedy, MaxMin, Static};
+pub use holt_winters::{HoltWinters, Season};
+pub use karma::Karma;
+pub use metric::Metric;
+pub use percentile::{Histogram, Percentile};
+pub use performance::Performance;
+pub use predictive::{Forecaster, Predictive};
+pub use utilization::Utilization;
+
+/// The least urgency: a tenant competes with a quarter of its weight.
+pub const URGENCY_MIN: f64 = 0.25;
+
+/// The most urgency: a tenant competes with four times its weight.
+pub const URGENCY_MAX: f64 = 4.0;
+
 /// What happened to one tenant since it was last observed. Sizes in bytes.
+///
+/// # Examples
+///
+/// Policies can be tried by hand:
+///
+/// ```
+/// use core::time::Duration;
+/// use tenancy::policy::{Observation, SharePolicy, Utilization};
+///
+/// let tenant = tenancy::Tenant::root().id();
+/// let mut policy = Utilization::default();
+/// let mut seen = Observation::new(tenant);
+/// seen.elapsed = Duration::from_millis(100);
+/// seen.charged = 64 << 20;
+/// policy.observe(&seen);
+/// assert_eq!(policy.estimate(tenant).active, (64 << 20) as f64);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Observation {
@@ -29,13 +105,31 @@ pub struct Observation {
     pub emptied: u64,
     /// How long it was short of memory since.
     pub stalled: Duration,
-    /// What the program last reported of it (`Metric`): actual by target, so above 1 is worse than wanted.
+    /// What the program last reported of it ([`Metric::value`]): actual by target, so above 1 is worse than wanted.
     pub metric: Option<f64>,
+}
+
+impl Observation {
+    /// Returns the observation of a tenant of the default weight to which nothing happened.
+    pub const fn new(tenant: TenantId) -> Observation {
+        Observation {
+            tenant,
+            elapsed: Duration::ZERO,
+            weight: 100,
+            entitlement: 0,
+            protected: 0,
+            charged: 0,
+            denied: 0,
+            emptied: 0,
+            stalled: Duration::ZERO,
+            metric: None,
+        }
+    }
 }
 
 /// What a policy thinks of a tenant. Sizes in bytes; what is not a finite number of at least 0 counts as unknown, and
 /// the solver goes by what is charged.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     /// What it uses now.
     pub active: f64,
@@ -46,28 +140,58 @@ pub struct Estimate {
     pub urgency: f64,
 }
 
-/// How well a tenant fares, by a measure of the program's own.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Metric {
-    /// A latency, and what it should be at most.
-    Latency {
-        /// As measured.
-        actual: Duration,
-        /// As wanted.
-        target: Duration,
-    },
-    /// Any measure that should not exceed its target, such as a miss rate.
-    Ratio {
-        /// As measured.
-        actual: f64,
-        /// As wanted.
-        target: f64,
-    },
+impl Default for Estimate {
+    /// Uses nothing that its charges do not show, and competes with its weight.
+    fn default() -> Self {
+        Estimate {
+            active: 0.0,
+            forecast: 0.0,
+            urgency: 1.0,
+        }
+    }
 }
 
-/// Says from observations what tenants need. Runs in rounds, never inside an allocation; may allocate, and may panic: then
-/// it is replaced by the default policy, and counted.
+/// Says from observations what tenants need. Runs in rounds, never inside an allocation; may allocate, and may panic:
+/// then it is replaced by the default policy, and counted.
+///
+/// # Examples
+///
+/// A policy of one's own, which protects what the tenant ever used at once:
+///
+/// ```
+/// use std::collections::HashMap;
+/// use tenancy::TenantId;
+/// use tenancy::policy::{Estimate, Observation, SharePolicy};
+///
+/// #[derive(Default)]
+/// struct Peak(HashMap<TenantId, u64>);
+///
+/// impl SharePolicy for Peak {
+///     fn name(&self) -> &'static str {
+///         "peak"
+///     }
+///     fn observe(&mut self, observation: &Observation) {
+///         let peak = self.0.entry(observation.tenant).or_default();
+///         *peak = observation.charged.max(*peak);
+///     }
+///     fn estimate(&mut self, tenant: TenantId) -> Estimate {
+///         let peak = self.0.get(&tenant).copied().unwrap_or_default();
+///         Estimate { active: peak as f64, ..Estimate::default() }
+///     }
+///     fn forget(&mut self, tenant: TenantId) {
+///         self.0.remove(&tenant);
+///     }
+/// }
+///
+/// let tenant = tenancy::Tenant::root().id();
+/// let mut policy = Peak::default();
+/// let mut seen = Observation::new(tenant);
+/// for charged in [10, 30, 20] {
+///     seen.charged = charged;
+///     policy.observe(&seen);
+/// }
+/// assert_eq!(policy.estimate(tenant).active, 30.0);
+/// ```
 pub trait SharePolicy: Send + 'static {
     /// Its name in reports.
     fn name(&self) -> &'static str;
