@@ -1,0 +1,81 @@
+//! What a tenant would use: what it has or is thought to need, and what it was refused.
+//!
+//! Above: `member.rs`. Below: `decay.rs`.
+//!
+//! What is refused is only the next piece of what a tenant wants: its demand is *censored*. So while it is being refused
+//! the part beyond its charge is doubled each round, and a tenant that wants a gigabyte is found out within a dozen
+//! rounds; when the refusals end, it fades with a half-life of a second.
+
+use core::time::Duration;
+
+use super::decay::{left_after, scale};
+use super::estimate::Estimate;
+use super::fill::MOST;
+
+/// How fast the memory of refusals fades.
+pub(crate) const DENIED_HALF_LIFE: Duration = Duration::from_secs(1);
+
+/// The pages that a tenant is taken to want beyond its charge because it was refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Probe {
+    pages: u64,
+}
+
+impl Probe {
+    /// Takes in what was refused in the time since the last look.
+    pub(crate) fn look(&mut self, denied: u64, elapsed: Duration) {
+        self.pages = if denied > 0 {
+            denied.max(self.pages.saturating_mul(2)).min(MOST)
+        } else {
+            scale(self.pages, left_after(elapsed, DENIED_HALF_LIFE))
+        };
+    }
+
+    /// The pages beyond the charge.
+    pub(crate) fn pages(self) -> u64 {
+        self.pages
+    }
+}
+
+/// d = min(m, max(estimate, h) + denied), in pages.
+pub(crate) fn demand(limit: u64, charged: u64, estimate: &Estimate, probe: Probe) -> u64 {
+    let estimated = estimate.active.max(estimate.forecast).unwrap_or(0);
+    (estimated.max(charged) + probe.pages()).min(limit).min(MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUND: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn probing_doubles_while_refused_and_fades_after() {
+        let mut probe = Probe::default();
+        let pages = [4, 4, 4, 4].map(|denied| {
+            probe.look(denied, ROUND);
+            probe.pages()
+        });
+        assert_eq!(pages, [4, 8, 16, 32]);
+        probe.look(100, ROUND);
+        assert_eq!(probe.pages(), 100, "what was refused is the least of it");
+        probe.look(0, DENIED_HALF_LIFE);
+        assert_eq!(probe.pages(), 50);
+        probe.look(0, DENIED_HALF_LIFE * 40);
+        assert_eq!(probe.pages(), 0);
+    }
+
+    #[test]
+    fn demand_is_capped_by_the_limit_and_never_below_what_is_charged() {
+        let known = |active| Estimate {
+            active: Some(active),
+            forecast: None,
+        };
+        let mut probe = Probe::default();
+        assert_eq!(demand(u64::MAX, 10, &Estimate::default(), probe), 10);
+        assert_eq!(demand(u64::MAX, 10, &known(30), probe), 30);
+        probe.look(5, ROUND);
+        assert_eq!(demand(u64::MAX, 40, &known(30), probe), 45);
+        assert_eq!(demand(42, 40, &known(30), probe), 42);
+    }
+}

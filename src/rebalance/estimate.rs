@@ -1,0 +1,102 @@
+//! What a policy said, made safe: whatever it answers, the numbers below are in range.
+//!
+//! Above: `solver.rs`. Below: `policy`.
+//!
+//! - **Policy-proof**: an [`Estimate`] of any bits becomes one that keeps every invariant; so does any τ.
+
+use super::decay::ONE;
+use super::fill::MOST;
+use super::policy;
+use crate::base::units::PAGE;
+
+/// Claims are counted in quarters of a weight, so that the smallest weight at the smallest urgency is one.
+const QUARTERS: f64 = 4.0;
+
+/// τ where a policy has none to offer: that of the options' default.
+const DEFAULT_TAU: f64 = 0.9;
+
+/// What a policy thinks of a tenant, in pages. `None` is unknown: the solver goes by what is charged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Estimate {
+    /// What it uses now.
+    pub(crate) active: Option<u64>,
+    /// What it will use within the time that restoration takes.
+    pub(crate) forecast: Option<u64>,
+}
+
+/// The sizes of an estimate, whatever they are.
+pub(crate) fn sizes(estimate: &policy::Estimate) -> Estimate {
+    Estimate {
+        active: pages(estimate.active),
+        forecast: pages(estimate.forecast),
+    }
+}
+
+/// A tenant's claim to what is lent: its weight by its urgency (1/4 to 4; 1 if unknown), in quarters; at least 1.
+pub(crate) fn claim(weight: u32, urgency: f64) -> u32 {
+    let urgency = if urgency.is_finite() && urgency >= 0.0 {
+        urgency.clamp(0.25, 4.0)
+    } else {
+        1.0
+    };
+    // From 0 to 160,000, so the cast only drops the fraction; half is added to round.
+    ((f64::from(weight) * urgency * QUARTERS + 0.5) as u32).max(1)
+}
+
+/// The share of idle memory that stays with its owner, 1 − τ, in steps of 1/256: a policy whose τ trembles does not
+/// make work each round.
+pub(crate) fn kept(tau: f64) -> u64 {
+    let tau = if tau.is_nan() {
+        DEFAULT_TAU
+    } else {
+        tau.clamp(0.0, 1.0)
+    };
+    let steps = ((1.0 - tau) * 256.0 + 0.5) as u64;
+    steps * (ONE / 256)
+}
+
+/// Whole pages for so many bytes, if that is a number which a process could hold.
+fn pages(bytes: f64) -> Option<u64> {
+    let most = MOST as f64 * PAGE as f64;
+    // A NaN is in no range. The cast is exact enough: a page more or less is within the estimate's error.
+    (0.0..=most)
+        .contains(&bytes)
+        .then(|| (bytes as u64).div_ceil(PAGE as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_a_size_is_unknown() {
+        for bytes in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, 1e300] {
+            assert_eq!(pages(bytes), None, "{bytes}");
+        }
+        assert_eq!(
+            (pages(0.0), pages(-0.0), pages(1.0), pages(4096.0), pages(4097.0)),
+            (Some(0), Some(0), Some(1), Some(1), Some(2))
+        );
+    }
+
+    #[test]
+    fn urgency_stays_between_a_quarter_and_four() {
+        let claims = [0.0, 0.1, 0.25, 1.0, 2.0, 4.0, 1e9, f64::NAN, -3.0, f64::INFINITY];
+        assert_eq!(
+            claims.map(|urgency| claim(100, urgency)),
+            [100, 100, 100, 400, 800, 1600, 1600, 400, 400, 400]
+        );
+        assert_eq!(
+            (claim(1, 0.0), claim(0, 1.0), claim(10_000, 4.0)),
+            (1, 1, 160_000)
+        );
+    }
+
+    #[test]
+    fn tau_is_a_share_whatever_it_is() {
+        assert_eq!([kept(1.0), kept(7.0), kept(f64::INFINITY)], [0; 3]);
+        assert_eq!([kept(0.0), kept(-1.0)], [ONE; 2]);
+        assert_eq!(kept(f64::NAN), kept(0.9));
+        assert_eq!(kept(0.75), ONE / 4);
+    }
+}

@@ -1,0 +1,268 @@
+//! One tenant as the solver knows it: what was last read of it, what was decided, and what it adds to the sums.
+//!
+//! Above: `solver.rs`, `round.rs`. Below: `demand.rs`, `protect.rs`, `credit.rs`, `restoration.rs`.
+//!
+//! - **Counted**: what a tenant adds to the sums is its [`Part`]; when it changes, the old one is taken out.
+
+use core::time::Duration;
+
+use super::allowance::{Level, Want, allowance};
+use super::contract::Party;
+use super::credit::{Credit, LentShare};
+use super::decay::scale;
+use super::demand::{DENIED_HALF_LIFE, Probe, demand};
+use super::estimate::{self, Estimate};
+use super::fill::MOST;
+use super::policy;
+use super::protect::{FIRST_PAGES, SLOW, Usage, active, wish};
+use super::restoration::{CHURN_HALF_LIFE, Churn};
+use super::solver::Settings;
+
+/// What was read of a tenant's account and pool. Sizes in pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// Whose.
+    pub(crate) id: u16,
+    /// Charged now, h.
+    pub(crate) charged: u64,
+    /// Protected now, P: what was granted of the wish.
+    pub(crate) protected: u64,
+    /// Refused since the last reading.
+    pub(crate) denied: u64,
+    /// Of spans that became empty since the last reading.
+    pub(crate) emptied: u64,
+    /// In blocks in its callers' hands.
+    pub(crate) live: u64,
+    /// In free spans, which can move.
+    pub(crate) free: u64,
+    /// In free blocks, which must be sorted home first.
+    pub(crate) idle: u64,
+}
+
+/// What a tenant adds to the sums over all. Sizes in pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// The wish, P*.
+    pub(crate) wish: u64,
+    /// What the wish would take from the surplus: (P* − max(h, P))⁺. The rest is covered by its own charge.
+    pub(crate) owed: u64,
+    /// Loans: (h − P)⁺.
+    pub(crate) loans: u64,
+    /// The part of them that comes back within the restoration time.
+    pub(crate) returning: u64,
+    /// (h − E)⁺.
+    pub(crate) borrowed: u64,
+    /// (E − h)⁺.
+    pub(crate) unused: u64,
+    /// Loans of a frozen tenant.
+    pub(crate) frozen: u64,
+    /// What of those comes back in a round.
+    pub(crate) thawing: u64,
+}
+
+impl Part {
+    /// Takes out what a tenant added before, and puts in what it adds now.
+    pub(crate) fn replace(&mut self, old: &Part, new: &Part) {
+        let update = |sum: &mut u64, old: u64, new: u64| *sum = *sum + new - old;
+        update(&mut self.wish, old.wish, new.wish);
+        update(&mut self.owed, old.owed, new.owed);
+        update(&mut self.loans, old.loans, new.loans);
+        update(&mut self.returning, old.returning, new.returning);
+        update(&mut self.borrowed, old.borrowed, new.borrowed);
+        update(&mut self.unused, old.unused, new.unused);
+        update(&mut self.frozen, old.frozen, new.frozen);
+        update(&mut self.thawing, old.thawing, new.thawing);
+    }
+}
+
+/// One tenant.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    /// Contract and group.
+    pub(crate) party: Party,
+    /// E.
+    pub(crate) entitlement: u64,
+    /// P*, as it was last decided.
+    pub(crate) wish: u64,
+    /// What was last read. `protected` follows what the driver reports.
+    pub(crate) reading: Reading,
+    /// The claim that was last published.
+    pub(crate) published_claim: u32,
+    /// Whether what it gives back is taken from it.
+    pub(crate) frozen: bool,
+    /// The round of the last transfer in its favour.
+    pub(crate) received: Option<u64>,
+    /// When it is to be looked at without having changed.
+    pub(crate) due: Option<Duration>,
+    /// Its part of the sums (**Counted**).
+    pub(crate) part: Part,
+    /// Its part of its group's wants (**Counted**).
+    pub(crate) want: Want,
+    /// The round in which it was last evaluated.
+    pub(crate) evaluated: u64,
+    /// What it lent less what it borrowed.
+    pub(crate) credit: Credit,
+    /// What it empties.
+    pub(crate) churn: Churn,
+    estimate: Estimate,
+    /// As the policy said it.
+    urgency: f64,
+    usage: Usage,
+    probe: Probe,
+    at: Duration,
+}
+
+impl Member {
+    /// One of whom nothing was read yet.
+    pub(crate) fn new(party: Party, now: Duration, lent: LentShare) -> Self {
+        Self {
+            party,
+            entitlement: 0,
+            wish: 0,
+            reading: Reading::default(),
+            published_claim: 0,
+            frozen: false,
+            received: None,
+            due: None,
+            part: Part::default(),
+            want: Want::default(),
+            evaluated: 0,
+            credit: Credit::new(lent),
+            churn: Churn::default(),
+            estimate: Estimate::default(),
+            urgency: 1.0,
+            usage: Usage::default(),
+            probe: Probe::default(),
+            at: now,
+        }
+    }
+
+    /// Takes in a reading and what the policy makes of it. Until now it held what was read before.
+    pub(crate) fn look(
+        &mut self,
+        reading: &Reading,
+        estimate: &policy::Estimate,
+        now: Duration,
+        lent: LentShare,
+    ) {
+        let elapsed = now.saturating_sub(self.at);
+        let (unused, borrowed) = (self.part.unused, self.part.borrowed);
+        self.credit.look(unused, borrowed, lent, elapsed);
+        self.usage.look(self.reading.charged, elapsed);
+        self.churn.look(reading.emptied.min(MOST), elapsed);
+        self.probe.look(reading.denied, elapsed);
+        self.estimate = estimate::sizes(estimate);
+        self.urgency = estimate.urgency;
+        self.reading = Reading {
+            charged: reading.charged.min(MOST),
+            protected: reading.protected.min(MOST),
+            live: reading.live.min(MOST),
+            free: reading.free.min(MOST),
+            idle: reading.idle.min(MOST),
+            ..*reading
+        };
+        self.at = now;
+    }
+
+    /// d: what it would use.
+    pub(crate) fn demand(&self) -> u64 {
+        let limit = self.party.contract.limit;
+        demand(limit, self.reading.charged, &self.estimate, self.probe)
+    }
+
+    /// Its weight by its urgency.
+    pub(crate) fn claim(&self) -> u32 {
+        estimate::claim(self.party.contract.weight, self.urgency)
+    }
+
+    /// T: what it may hold while somebody goes without.
+    pub(crate) fn allowance(&self, level: Level) -> u64 {
+        allowance(self.party.contract.limit, self.wish, self.claim(), level)
+    }
+
+    /// Decides the wish. It stays where it was if it would move by less than a span, or a sixteenth of a small
+    /// entitlement, unless it `must` move.
+    pub(crate) fn decide_wish(&mut self, kept: u64, must: bool, span: u64) {
+        let (reservation, charged) = (self.party.contract.reservation, self.reading.charged);
+        let active = active(charged, self.probe.pages(), self.usage, &self.estimate);
+        let new = wish(reservation, self.entitlement, active, kept);
+        let least = reservation.max(FIRST_PAGES).min(self.entitlement);
+        let in_range = (least..=self.entitlement).contains(&self.wish);
+        let band = (self.entitlement / 16).clamp(1, span);
+        if must || !in_range || new.abs_diff(self.wish) >= band {
+            self.wish = new;
+        }
+    }
+
+    /// What it adds to the sums now.
+    pub(crate) fn measure(&self, settings: &Settings) -> Part {
+        let Reading {
+            charged, protected, ..
+        } = self.reading;
+        let loans = charged.saturating_sub(protected);
+        let returning = match loans {
+            0 => 0,
+            _ => scale(
+                loans,
+                self.churn
+                    .within(settings.restoration, charged, settings.interval),
+            ),
+        };
+        let frozen = if self.frozen { loans } else { 0 };
+        Part {
+            wish: self.wish,
+            owed: self.wish.saturating_sub(charged.max(protected)),
+            loans,
+            returning,
+            borrowed: charged.saturating_sub(self.entitlement),
+            unused: self.entitlement.saturating_sub(charged),
+            frozen,
+            thawing: self.churn.each(settings.interval).min(frozen),
+        }
+    }
+
+    /// What it wants beyond what is protected. One that drains wants nothing.
+    pub(crate) fn wants(&self) -> Want {
+        let pages = self.demand().saturating_sub(self.wish);
+        if pages == 0 || self.party.contract.weight == 0 {
+            return Want::default();
+        }
+        let claim = self.claim();
+        Want { pages, claim }
+    }
+
+    /// Pages that it could give up at once: free spans above what is protected.
+    pub(crate) fn spare(&self) -> u64 {
+        let protected = self.reading.protected.max(self.wish);
+        self.reading
+            .free
+            .min(self.reading.charged.saturating_sub(protected))
+    }
+
+    /// The price of its pages, by which donors are ordered: ρ = w/(live + k·free + k·idle) with k = 1/(1 − τ), times k
+    /// for all so that τ = 1 has one. What lies idle is cheap, at any weight (Waldspurger, OSDI 2002, §5).
+    pub(crate) fn price(&self, kept: u64) -> u64 {
+        let Reading { live, free, idle, .. } = self.reading;
+        (u64::from(self.party.contract.weight) << 40) / (scale(live, kept) + free + idle).max(1)
+    }
+
+    /// After how long it should be looked at even if it does not change, because something that is remembered of it
+    /// will have faded.
+    pub(crate) fn fades_after(&self) -> Option<Duration> {
+        let charged = self.reading.charged;
+        let remembered = match self.estimate.active.max(self.estimate.forecast) {
+            Some(estimate) => estimate.min(self.entitlement),
+            None => self.usage.pages().min(self.entitlement),
+        };
+        let fading = [
+            (self.probe.pages() > 0, DENIED_HALF_LIFE),
+            (self.part.loans > 0 && self.churn.rate() > 0, CHURN_HALF_LIFE),
+            (remembered > charged, SLOW / 4),
+        ];
+        fading
+            .iter()
+            .filter(|(fades, _)| *fades)
+            .map(|(_, after)| *after)
+            .min()
+    }
+}

@@ -1,0 +1,156 @@
+//! The protected share: how much of an entitlement is not lent out.
+//!
+//! Above: `member.rs`, `solver.rs`. Below: `decay.rs`.
+//!
+//! The wish is P* = max(r, a + (1 − τ)(1 − φ̄)(E − a)): active use, and of what is idle the part that the tax on idle
+//! memory leaves (Waldspurger, *Memory Resource Management in VMware ESX Server*, OSDI 2002, where τ is 0.75 and what
+//! is active is sampled). The more of what is lent comes back by itself in time, φ̄, the less needs to be kept.
+//!
+//! - **Bounded**: min(r, E) ≤ P* ≤ E, and at least the first pages of a nursery where E has them.
+//! - **Monotone**: more entitlement never gives less P*.
+
+use core::time::Duration;
+
+use super::decay::{Average, ONE, left_after, scale};
+use super::estimate::Estimate;
+
+/// A tenant's first pages: the nursery, without which it cannot begin.
+pub(crate) const FIRST_PAGES: u64 = 4;
+
+/// Half-lives of the two averages of what is charged: the fast one follows a load, the slow one remembers its last
+/// peak until the next is due.
+const FAST: Duration = Duration::from_secs(1);
+pub(crate) const SLOW: Duration = Duration::from_secs(10);
+
+/// What a tenant was charged lately.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    fast: Average,
+    slow: Average,
+}
+
+impl Usage {
+    /// Of a tenant that was always charged `pages`.
+    pub(crate) fn of(pages: u64) -> Self {
+        Self {
+            fast: Average::of(pages),
+            slow: Average::of(pages),
+        }
+    }
+
+    /// Takes in that it was charged `pages` in the time since the last look.
+    pub(crate) fn look(&mut self, pages: u64, elapsed: Duration) {
+        self.fast.fold(pages, left_after(elapsed, FAST));
+        self.slow.fold(pages, left_after(elapsed, SLOW));
+    }
+
+    /// The larger of the averages.
+    pub(crate) fn pages(self) -> u64 {
+        self.fast.value().max(self.slow.value())
+    }
+}
+
+/// Active use a = max(h + pending, what the policy or else the averages say, forecast).
+pub(crate) fn active(charged: u64, pending: u64, usage: Usage, estimate: &Estimate) -> u64 {
+    let known = estimate.active.unwrap_or_else(|| usage.pages());
+    (charged + pending).max(known).max(estimate.forecast.unwrap_or(0))
+}
+
+/// The wish P* of a tenant with this reservation and entitlement, where the fraction `kept` of what is idle is not lent.
+pub(crate) fn wish(reservation: u64, entitlement: u64, active: u64, kept: u64) -> u64 {
+    let active = active.min(entitlement);
+    let kept = scale(entitlement - active, kept);
+    (active + kept).max(reservation).max(FIRST_PAGES).min(entitlement)
+}
+
+/// φ̄, the share of outstanding loans that comes back within the restoration time: in eighths, and moved only by a whole
+/// one, since every wish moves with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ComesBack {
+    eighths: u64,
+}
+
+impl ComesBack {
+    const STEP: u64 = ONE / 8;
+
+    /// Takes in that of `loans` pages `returning` come back in time. Says whether φ̄ moved.
+    ///
+    /// Rounds down. The next eighth up is taken when it is reached, the next one down when half of it is lost.
+    pub(crate) fn look(&mut self, returning: u64, loans: u64) -> bool {
+        let share = match loans {
+            0 => 0,
+            _ => super::decay::fraction(returning, loans),
+        };
+        let held = self.eighths * Self::STEP;
+        if (held.saturating_sub(Self::STEP / 2)..held + Self::STEP).contains(&share) {
+            return false;
+        }
+        self.eighths = share / Self::STEP;
+        true
+    }
+
+    /// (1 − τ)(1 − φ̄), from 1 − τ.
+    pub(crate) fn kept(self, kept: u64) -> u64 {
+        kept / 8 * (8 - self.eighths)
+    }
+
+    /// φ̄ as a fraction.
+    pub(crate) fn fraction(self) -> u64 {
+        self.eighths * Self::STEP
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_tenant_keeps_its_tenth_and_an_active_one_all() {
+        let kept = super::super::estimate::kept(0.9);
+        assert_eq!(
+            wish(0, 1000, 0, kept),
+            101,
+            "a tenth in steps of 1/256 is 26 of them"
+        );
+        assert_eq!(wish(0, 1000, 1000, kept), 1000);
+        assert_eq!(wish(0, 1000, 5000, kept), 1000);
+        assert_eq!(wish(300, 1000, 0, kept), 300);
+        assert_eq!(wish(0, 1000, 500, ONE), 1000, "a static partition");
+        assert_eq!(wish(0, 1000, 500, 0), 500, "max-min");
+        assert_eq!(wish(0, 1000, 0, 0), FIRST_PAGES);
+        assert_eq!(wish(0, 2, 0, 0), 2);
+    }
+
+    #[test]
+    fn a_peak_is_remembered_by_the_slow_average() {
+        let mut usage = Usage::of(1000);
+        usage.look(0, SLOW);
+        assert_eq!(usage.pages(), 500);
+        assert_eq!(active(10, 5, usage, &Estimate::default()), 500);
+        let known = Estimate {
+            active: Some(20),
+            forecast: Some(30),
+        };
+        assert_eq!(
+            active(10, 5, usage, &known),
+            30,
+            "a policy that knows overrides it"
+        );
+        assert_eq!(active(40, 5, usage, &known), 45, "but not what is charged");
+    }
+
+    #[test]
+    fn what_comes_back_moves_in_steps_and_does_not_flap() {
+        let mut comes_back = ComesBack::default();
+        let mut moved = |returning| comes_back.look(returning, 1000);
+        assert_eq!(
+            [0, 124, 125, 124, 63, 125, 62].map(&mut moved),
+            [false, false, true, false, false, false, true]
+        );
+        assert!(comes_back.look(1000, 1000));
+        assert_eq!((comes_back.kept(ONE / 4), comes_back.fraction()), (0, ONE));
+        assert!(!comes_back.look(999, 1000));
+        assert!(comes_back.look(0, 0), "nothing is lent: nothing is known");
+        assert_eq!(comes_back.kept(ONE / 4), ONE / 4);
+    }
+}

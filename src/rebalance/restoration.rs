@@ -1,0 +1,148 @@
+//! When a debt will be paid: loans come back as fast as borrowers empty spans.
+//!
+//! Above: `member.rs`, `round.rs`. Below: `decay.rs`.
+//!
+//! Loans of frozen borrowers come back by a share y each round, so of B pages 1 − (1 − y)ⁿ are back after n. A debt of D
+//! is paid after ln(1/(1 − D/B)) / −ln(1 − y) rounds, found here without logarithms. *Churn* is what a borrower empties
+//! in spans, not blocks: a freed block among live ones gives nothing back.
+
+use core::time::Duration;
+
+use super::decay::{Average, ONE, fraction, left_after, micros, power};
+
+/// How fast past churn is forgotten.
+pub(crate) const CHURN_HALF_LIFE: Duration = Duration::from_secs(2);
+
+/// Beyond so many rounds, more than a day, nothing is promised.
+const MOST_ROUNDS: u64 = 1 << 20;
+
+/// The pages a second that a tenant empties, averaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Churn {
+    rate: Average,
+    /// Emptied, and not averaged yet.
+    carried: u64,
+}
+
+impl Churn {
+    /// Takes in what was emptied in the time since the last look.
+    pub(crate) fn look(&mut self, emptied: u64, elapsed: Duration) {
+        self.carried = self.carried.saturating_add(emptied);
+        let time = micros(elapsed);
+        if time > 0 {
+            let rate = u128::from(self.carried) * 1_000_000 / u128::from(time);
+            let rate = u64::try_from(rate).unwrap_or(u64::MAX).min(super::fill::MOST);
+            self.rate.fold(rate, left_after(elapsed, CHURN_HALF_LIFE));
+            self.carried = 0;
+        }
+    }
+
+    /// In pages a second.
+    pub(crate) fn rate(self) -> u64 {
+        self.rate.value()
+    }
+
+    /// In pages a round.
+    pub(crate) fn each(self, interval: Duration) -> u64 {
+        (u128::from(self.rate()) * u128::from(micros(interval)) / 1_000_000) as u64
+    }
+
+    /// The fraction of `charged` pages that is emptied within `time`, a round of `interval` after the other.
+    pub(crate) fn within(self, time: Duration, charged: u64, interval: Duration) -> u64 {
+        if charged == 0 {
+            return 0;
+        }
+        let part = u128::from(self.rate()) * u128::from(micros(interval)) * u128::from(ONE);
+        let each = (part / (u128::from(charged) * 1_000_000)).min(u128::from(ONE)) as u64;
+        ONE - power(ONE - each, micros(time) / micros(interval).max(1))
+    }
+}
+
+/// When a debt of `debt` pages will be paid from `loans` of which `each` come back in the first round.
+/// `Duration::MAX` if it will not be.
+pub(crate) fn eta(debt: u64, loans: u64, each: u64, interval: Duration) -> Duration {
+    if debt == 0 {
+        return Duration::ZERO;
+    }
+    if debt > loans || each == 0 {
+        return Duration::MAX;
+    }
+    // So many may be out when it is paid; of all, the last page counts as back.
+    let out = (loans - debt).max(1);
+    let stays = ONE - fraction(each, loans);
+    let paid = |rounds: u64| u128::from(loans) * u128::from(power(stays, rounds)) <= u128::from(out) << 32;
+    if !paid(MOST_ROUNDS) {
+        return Duration::MAX;
+    }
+    let (mut before, mut after) = (0, MOST_ROUNDS);
+    while after - before > 1 {
+        let middle = (before + after) / 2;
+        if paid(middle) {
+            after = middle;
+        } else {
+            before = middle;
+        }
+    }
+    interval.saturating_mul(after as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUND: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn the_eta_is_that_of_the_logarithms() {
+        for (debt, loans, each) in [
+            (500, 1000, 100),
+            (1, 1000, 1),
+            (999, 1000, 300),
+            (1 << 20, 1 << 30, 1 << 9),
+        ] {
+            let (debt_part, share) = (debt as f64 / loans as f64, each as f64 / loans as f64);
+            let rounds = ((1.0 - debt_part).ln() / (1.0 - share).ln()).ceil();
+            let ours = eta(debt, loans, each, ROUND).as_secs_f64() / ROUND.as_secs_f64();
+            assert!(
+                (ours - rounds).abs() <= 1.0 + rounds / 1000.0,
+                "{ours} and {rounds}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_never_comes_back_is_never_promised() {
+        assert_eq!(eta(10, 100, 0, ROUND), Duration::MAX);
+        assert_eq!(eta(101, 100, 50, ROUND), Duration::MAX);
+        assert_eq!(eta(0, 0, 0, ROUND), Duration::ZERO);
+        assert_eq!(eta(100, 100, 100, ROUND), ROUND);
+        assert!(
+            eta(100, 100, 10, ROUND) < Duration::from_secs(6),
+            "to less than a page"
+        );
+    }
+
+    #[test]
+    fn churn_is_a_rate_whatever_the_rounds_are() {
+        let (mut often, mut rarely) = (Churn::default(), Churn::default());
+        for _ in 0..200 {
+            often.look(10, ROUND);
+        }
+        for _ in 0..20 {
+            rarely.look(50, ROUND * 5);
+            rarely.look(50, ROUND * 5);
+        }
+        assert_eq!(
+            (often.rate(), rarely.rate()),
+            (99, 99),
+            "of 100, after ten half-lives"
+        );
+        assert_eq!(often.each(ROUND), 9);
+        often.look(7, Duration::ZERO);
+        often.look(3, ROUND);
+        assert_eq!(often.rate(), 99, "what came at no time is not lost");
+        // 99 a second of 990 in tenths of a second for a second: 1 − 0.99¹⁰.
+        let within = often.within(Duration::from_secs(1), 990, ROUND) as f64 / ONE as f64;
+        assert!((within - 0.0956).abs() < 0.0005, "{within}");
+    }
+}

@@ -1,0 +1,387 @@
+//! One round: from what was observed to what is decided.
+//!
+//! Above: the driver. Below: `solver.rs` and the parts it is made of. `docs/rebalancer.md` works one by hand, and a test
+//! checks its numbers.
+//!
+//! ```text
+//!  1. contracts changed? entitlements, for all       contract.rs
+//!  2. wishes of those observed                       protect.rs
+//!  3. the level of allowances                        allowance.rs
+//!  4. the debt, who is frozen for it, until when     restoration.rs
+//!  5. who is raised first, who gives, what moves     plan.rs
+//! ```
+//!
+//! - **Idempotent**: a second round at the same instant with the same readings decides nothing.
+//! - **Work**: O(observed) but for steps after a change of contracts, τ or φ̄; the other loops end at the
+//!   constants below.
+
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::time::Duration;
+
+use super::allowance::{Level, Want};
+use super::contract::{GroupId, entitlements};
+use super::estimate;
+use super::member::Member;
+use super::plan::{Bounds, Donor, Reason, Receiver, Transfer, transfers};
+use super::restoration::eta;
+use super::solver::{Group, Solver, Stale};
+
+/// Wishes that a round raises besides those of tenants it observed, and receivers that it plans for.
+const RECEIVERS: usize = 256;
+
+/// Donors that a round names.
+const DONORS: usize = 64;
+
+/// Tenants that a round compares with their allowances while a debt is open, besides those it observed.
+const SWEEP: usize = 2048;
+
+/// For so many rounds who received does not give, and is not given again.
+const HOLD_OFF: u64 = 10;
+
+/// Rounds between two changes of φ̄, with which every wish changes.
+const PATIENCE: u64 = 10;
+
+/// What a round decided, in the order in which it is to be applied. Only what changed. Sizes in pages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Decisions {
+    /// E, by tenant.
+    pub(crate) entitlements: Vec<(u16, u64)>,
+    /// Weights by urgency, in quarters, that allowances go by.
+    pub(crate) claims: Vec<(u16, u32)>,
+    /// Protected shares that fall: first, since what they give back pays for the others.
+    pub(crate) lowered: Vec<(u16, u64)>,
+    /// Protected shares that rise as far as the surplus goes, in this order.
+    pub(crate) raised: Vec<(u16, u64)>,
+    /// λ, for tenants without a group (`None`) and inside groups.
+    pub(crate) levels: Vec<(Option<GroupId>, Level)>,
+    /// Whose frees flow back from now on (`true`), and whose no longer.
+    pub(crate) frozen: Vec<(u16, bool)>,
+    /// Free pages to be moved.
+    pub(crate) transfers: Vec<Transfer>,
+    /// From whom to reclaim first, cheapest first.
+    pub(crate) donors: Vec<u16>,
+    /// Σ(P* − P) that neither the surplus nor the tenants' own charges cover, and what the surplus is below zero.
+    pub(crate) debt: u64,
+    /// When it will be paid; `Duration::MAX`: not by what comes back by itself.
+    pub(crate) eta: Duration,
+}
+
+impl Decisions {
+    fn clear(&mut self) {
+        self.entitlements.clear();
+        self.claims.clear();
+        self.lowered.clear();
+        self.raised.clear();
+        self.levels.clear();
+        self.frozen.clear();
+        self.transfers.clear();
+        self.donors.clear();
+    }
+
+    /// Whether there is nothing to apply.
+    pub(crate) fn moves_nothing(&self) -> bool {
+        self.entitlements.is_empty()
+            && self.claims.is_empty()
+            && self.lowered.is_empty()
+            && self.raised.is_empty()
+            && self.levels.is_empty()
+            && self.frozen.is_empty()
+            && self.transfers.is_empty()
+    }
+}
+
+impl Solver {
+    /// Decides a round, where the accounts have `surplus` pages that no protected share may still claim.
+    pub(crate) fn decide(&mut self, surplus: i64) -> &Decisions {
+        self.round += 1;
+        let urgent = core::mem::take(&mut self.denied) || self.decisions.debt > 0;
+        self.decisions.clear();
+
+        // 1. Entitlements, if somebody joined, left or has another contract.
+        let stale = core::mem::replace(&mut self.stale, Stale::Nothing);
+        if stale == Stale::Entitlements {
+            self.entitle();
+        }
+        // 2. Wishes: of those observed, or of all.
+        let mut seen = core::mem::take(&mut self.seen);
+        if stale > Stale::Nothing {
+            seen.clear();
+            seen.extend((0..=u16::MAX).take(self.members.len()));
+        }
+        let mut rising = Vec::new();
+        let mut surplus = surplus;
+        for id in &seen {
+            surplus += self.evaluate(*id, urgent, &mut rising) as i64;
+        }
+        let room = surplus.max(0) as u64;
+        // 3. Allowances.
+        self.level_out();
+        // 4. The debt that is open once the wishes are applied, and what is charged beyond all there is, if capacity
+        // shrank or somebody overdrew. Loans above allowances are called back for it.
+        self.decisions.debt = (self.sums.owed as i64 - surplus).max(0) as u64;
+        self.freeze(&seen);
+        // 5. Who is served first, and what moves.
+        self.raise(rising, room);
+        self.plan(surplus, urgent);
+        let called = self.called_back();
+        self.decisions.eta = eta(
+            self.decisions.debt.saturating_sub(called),
+            self.sums.frozen,
+            self.sums.thawing,
+            self.settings.interval,
+        );
+        // 6. For the next round: how much of what is lent comes back by itself.
+        if self.round.is_multiple_of(PATIENCE) && self.comes_back.look(self.sums.returning, self.sums.loans) {
+            self.stale = self.stale.max(Stale::Wishes);
+        }
+        seen.clear();
+        self.seen = seen;
+        &self.decisions
+    }
+
+    /// Step 1: divides what is lendable anew.
+    fn entitle(&mut self) {
+        let members = self
+            .members
+            .iter_mut()
+            .zip(0u16..)
+            .flat_map(|(member, id)| Some((id, member.as_deref_mut()?)));
+        let (mut parties, mut present) = (Vec::new(), Vec::new());
+        for (id, member) in members {
+            parties.push(member.party);
+            present.push((id, member));
+        }
+        let groups: Vec<_> = self
+            .groups
+            .iter()
+            .map(|(id, group)| (*id, group.contract))
+            .collect();
+        let (shares, group_shares) = entitlements(self.lendable, &parties, &groups);
+        for ((id, member), share) in present.into_iter().zip(shares) {
+            if core::mem::replace(&mut member.entitlement, share) != share {
+                self.decisions.entitlements.push((id, share));
+            }
+        }
+        for (group, share) in self.groups.values_mut().zip(group_shares) {
+            (group.entitlement, group.changed) = (share, true);
+        }
+    }
+
+    /// Step 2: decides one wish and counts the member anew. A wish below what is protected is applied at once; the pages
+    /// that it gives back are returned. One above is left in `rising`.
+    fn evaluate(&mut self, id: u16, urgent: bool, rising: &mut Vec<u16>) -> u64 {
+        let (kept, span, round) = (self.comes_back.kept(self.kept), self.settings.span, self.round);
+        let Some(member) = self
+            .members
+            .get_mut(usize::from(id))
+            .and_then(Option::as_deref_mut)
+        else {
+            return 0;
+        };
+        if core::mem::replace(&mut member.evaluated, round) == round {
+            return 0;
+        }
+        member.decide_wish(kept, urgent, span);
+        let claim = member.claim();
+        if core::mem::replace(&mut member.published_claim, claim) != claim {
+            self.decisions.claims.push((id, claim));
+        }
+        let (wish, charged, protected) = (member.wish, member.reading.charged, member.reading.protected);
+        if wish < protected {
+            member.reading.protected = wish;
+            self.decisions.lowered.push((id, wish));
+        } else if wish > protected {
+            rising.push(id);
+        }
+        self.count(id);
+        protected.max(charged) - wish.min(protected).max(charged)
+    }
+
+    /// Step 3: finds the levels, of all and then of each group.
+    fn level_out(&mut self) {
+        for group in self.groups.values_mut().filter(|group| group.changed) {
+            let own = group
+                .wants
+                .pages()
+                .min(group.entitlement.saturating_sub(group.wish));
+            let most = group
+                .contract
+                .limit
+                .saturating_sub(group.wish)
+                .min(group.wants.pages());
+            let pages = most.saturating_sub(own);
+            let claim = if pages == 0 {
+                0
+            } else {
+                estimate::claim(group.contract.weight, 1.0)
+            };
+            let want = Want { pages, claim };
+            self.wants.replace(group.want, want);
+            self.own = self.own + own - group.own;
+            (group.want, group.own) = (want, own);
+        }
+        let left = self.lendable.saturating_sub(self.sums.wish + self.own);
+        let level = self.wants.level(left);
+        let moved = core::mem::replace(&mut self.level, level) != level;
+        if moved {
+            self.decisions.levels.push((None, level));
+        }
+        for (id, group) in &mut self.groups {
+            if moved || core::mem::take(&mut group.changed) {
+                let Group { want, own, .. } = *group;
+                group.changed = false;
+                let inside = group.wants.level(own + level.pages(want.claim).min(want.pages));
+                if core::mem::replace(&mut group.level, inside) != inside {
+                    self.decisions.levels.push((Some(*id), inside));
+                }
+            }
+        }
+    }
+
+    /// Step 4: while a debt is open, who holds more than its allowance gives back what it frees. Looks at those observed
+    /// and sweeps over the others; when the debt is paid, lets everybody go.
+    fn freeze(&mut self, seen: &[u16]) {
+        let open = self.decisions.debt > 0;
+        let members = self.members.len();
+        if open {
+            seen.iter().for_each(|id| self.freeze_or_thaw(*id, open));
+            for _ in 0..SWEEP.min(members) {
+                self.cursor = (self.cursor + 1) % members;
+                self.freeze_or_thaw(self.cursor as u16, open);
+            }
+        } else if self.frozen > 0 {
+            (0..members).for_each(|index| self.freeze_or_thaw(index as u16, open));
+        }
+    }
+
+    fn freeze_or_thaw(&mut self, id: u16, open: bool) {
+        let Some(member) = self.member(id) else { return };
+        let over = open && member.reading.charged > member.allowance(self.level_of(member));
+        if member.frozen == over {
+            return;
+        }
+        self.frozen = if over { self.frozen + 1 } else { self.frozen - 1 };
+        if let Some(member) = self.member_mut(id) {
+            member.frozen = over;
+        }
+        self.decisions.frozen.push((id, over));
+        self.count(id);
+    }
+
+    /// Step 5: lists the wishes to be raised. As far as its own charge covers a wish, it takes nothing; if the rest of
+    /// them take more than there is `room` for, credit decides who is first.
+    fn raise(&mut self, mut rising: Vec<u16>, room: u64) {
+        let (scarce, round) = (self.sums.owed > room, self.round);
+        let gains = |member: &Member| !scarce || member.reading.charged > member.reading.protected;
+        rising.retain(|id| self.member(*id).is_some_and(gains));
+        // Who waits for an earlier wish, or is not sure to gain now. Without room there is no use in asking.
+        let listed = |member: &Member| member.evaluated == round && gains(member);
+        let waiting = self
+            .owed
+            .iter()
+            .filter(|id| !self.member(*id).is_some_and(listed));
+        rising.extend(waiting.take(if room > 0 { RECEIVERS } else { 0 }));
+        if scarce {
+            rising.sort_by_cached_key(|id| self.by_credit(*id));
+        }
+        let wish = |id: &u16| Some((*id, self.member(*id)?.wish));
+        self.decisions.raised = rising.iter().filter_map(wish).collect();
+    }
+
+    /// Step 5: plans what moves, and names the donors. While more is charged than there is, what they give is to nobody's
+    /// good yet.
+    fn plan(&mut self, surplus: i64, urgent: bool) {
+        let urgent = urgent || self.decisions.debt > 0;
+        let mut donors: Vec<u16> = self.donors.iter().take(DONORS).collect();
+        donors.sort_by_cached_key(|id| self.member(*id).map(|member| (member.price(self.kept), *id)));
+        let offers = |id: &u16| {
+            let member = self.member(*id)?;
+            // Who wants more himself keeps what he may hold.
+            let keeps = match self.hungry.contains(*id) {
+                true => member.allowance(self.level_of(member)),
+                false => 0,
+            };
+            (urgent || self.rested(member)).then(|| Donor {
+                id: *id,
+                group: member.party.group,
+                gives: member.spare().min(member.reading.charged.saturating_sub(keeps)),
+            })
+        };
+        let mut offers: Vec<Donor> = donors.iter().filter_map(offers).collect();
+        self.decisions.donors = donors;
+        let Ok(room) = u64::try_from(surplus) else { return };
+        if offers.is_empty() {
+            return;
+        }
+        let receivers = self.receivers(urgent);
+        let bounds = match urgent {
+            true => Bounds::NONE,
+            false => Bounds::quiet(self.lendable, self.settings.span),
+        };
+        transfers(
+            &receivers,
+            &mut offers,
+            room,
+            bounds,
+            &mut self.decisions.transfers,
+        );
+        for index in 0..self.decisions.transfers.len() {
+            let (id, round) = (self.decisions.transfers[index].to, self.round);
+            if let Some(member) = self.member_mut(id) {
+                member.received = Some(round);
+            }
+        }
+    }
+
+    /// Who is to get pages: who is owed, then who is hungry, each by credit.
+    fn receivers(&self, urgent: bool) -> Vec<Receiver> {
+        let receiver = |id: u16, owed: bool| {
+            let member = self.member(id)?;
+            let (charged, level) = (member.reading.charged, self.level_of(member));
+            let wanted = member.demand().min(member.allowance(level));
+            let (needs, reason) = match owed {
+                true => (member.part.owed, Reason::Restoration),
+                false if member.reading.denied > 0 => (wanted, Reason::Denied),
+                false => (wanted, Reason::Demand),
+            };
+            let covered = if owed { 0 } else { charged.max(member.wish) };
+            (urgent || self.rested(member)).then(|| Receiver {
+                id,
+                group: member.party.group,
+                needs: needs.saturating_sub(covered),
+                reason,
+            })
+        };
+        let by_credit = |mut ids: Vec<u16>| {
+            ids.sort_by_cached_key(|id| self.by_credit(*id));
+            ids
+        };
+        let owed = by_credit(self.owed.iter().take(RECEIVERS).collect());
+        let hungry = by_credit(self.hungry.iter().take(RECEIVERS).collect());
+        let owed = owed.into_iter().filter_map(|id| receiver(id, true));
+        owed.chain(hungry.into_iter().filter_map(|id| receiver(id, false)))
+            .filter(|receiver| receiver.needs > 0)
+            .collect()
+    }
+
+    /// The order under shortage.
+    fn by_credit(&self, id: u16) -> (Reverse<i64>, u16) {
+        let credit = |member: &Member| member.credit.per_weight(member.party.contract.weight);
+        (Reverse(self.member(id).map_or(0, credit)), id)
+    }
+
+    /// Whether its last transfer is long enough ago.
+    fn rested(&self, member: &Member) -> bool {
+        member.received.is_none_or(|round| self.round >= round + HOLD_OFF)
+    }
+
+    /// What the plan restores.
+    fn called_back(&self) -> u64 {
+        let restored = self.decisions.transfers.iter();
+        restored
+            .filter(|line| line.reason == Reason::Restoration)
+            .map(|line| line.pages)
+            .sum()
+    }
+}

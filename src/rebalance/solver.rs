@@ -1,0 +1,457 @@
+//! The solver's memory between rounds: tenants, groups, and the sums that make a round cheap.
+//!
+//! Above: the driver, which has the clock, the accounts and the policy. Below: everything else in `rebalance/`.
+//!
+//! ```text
+//!  join, change, leave ──▶ ┌────────┐
+//!  begin ◀── who is due ── │ Solver │
+//!  observe ── reading ───▶ │        │ ── decide ──▶ Decisions ──▶ applied to the accounts
+//!  granted ◀───────────────└────────┘ ◀─────────────────────────── what came of the wishes
+//! ```
+//!
+//! A round looks at the tenants that were observed and at a bounded number of others. It can, because what it needs to
+//! know of all of them is kept as sums and rankings that are corrected where a tenant changes. Changes of contracts,
+//! membership or capacity only mark them stale; the next round recomputes them once, however many there were.
+//!
+//! - **Counted**: each sum is that of its members' parts ([`Solver::assert_invariants`]).
+//! - **Promised**: ΣP\* ≤ ΣE ≤ C − H, and every P\* keeps its bounds, whatever was read or estimated.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BinaryHeap};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::time::Duration;
+
+use super::allowance::{Level, Want, Wants};
+use super::buckets::{self, BUCKETS, Ranking};
+use super::contract::{Contract, GroupId, Party};
+use super::credit::LentShare;
+use super::decay::ONE;
+use super::estimate;
+use super::fill::MOST;
+use super::lending::satisfaction;
+use super::member::{Member, Part, Reading};
+use super::policy;
+use super::protect::ComesBack;
+use super::round::Decisions;
+
+/// Tenants that a round looks at although nothing happened to them. What is remembered of those fades, and nothing is
+/// lost if it does so a round later.
+const DUE_EACH: usize = 64;
+
+/// What a solver is told once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// The time between rounds.
+    pub(crate) interval: Duration,
+    /// Within what time a protected share that was lent should be back.
+    pub(crate) restoration: Duration,
+    /// Pages of the largest span that small blocks are cut from: less is not worth moving.
+    pub(crate) span: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(100),
+            restoration: Duration::from_secs(1),
+            span: 64,
+        }
+    }
+}
+
+/// What has to be recomputed for all tenants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stale {
+    /// Nothing.
+    Nothing,
+    /// Wishes: τ or φ̄ moved.
+    Wishes,
+    /// Entitlements, and with them the wishes.
+    Entitlements,
+}
+
+/// A group of tenants.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) contract: Contract,
+    /// E of the group.
+    pub(super) entitlement: u64,
+    /// ΣP* of its members.
+    pub(super) wish: u64,
+    /// Its members' wants.
+    pub(super) wants: Box<Wants>,
+    /// What it wants beyond its own, as counted at the top.
+    pub(super) want: Want,
+    /// What of its members' wants its own entitlement covers: siblings' surplus first.
+    pub(super) own: u64,
+    /// The level inside it.
+    pub(super) level: Level,
+    /// Whether its members changed since `want` and `own` were computed.
+    pub(super) changed: bool,
+}
+
+/// The solver.
+#[derive(Debug)]
+pub(crate) struct Solver {
+    pub(super) settings: Settings,
+    /// C − H, at most [`MOST`].
+    pub(super) lendable: u64,
+    /// 1 − τ.
+    pub(super) kept: u64,
+    pub(super) comes_back: ComesBack,
+    /// By id.
+    pub(super) members: Vec<Option<Box<Member>>>,
+    pub(super) groups: BTreeMap<GroupId, Group>,
+    pub(super) stale: Stale,
+    /// The sums over all members (**Counted**).
+    pub(super) sums: Part,
+    /// The wants of tenants without a group, and of groups.
+    pub(super) wants: Box<Wants>,
+    /// What groups' own entitlements cover of their wants, in all.
+    pub(super) own: u64,
+    pub(super) level: Level,
+    pub(super) lent: LentShare,
+    /// Whose wish takes more than was granted, by credit.
+    pub(super) owed: Ranking,
+    /// Who wants more than he has, by credit.
+    pub(super) hungry: Ranking,
+    /// Who has free pages above what is protected, by price.
+    pub(super) donors: Ranking,
+    /// Who is to be looked at when.
+    due: BinaryHeap<Reverse<(Duration, u16)>>,
+    /// Who was observed in this round.
+    pub(super) seen: Vec<u16>,
+    /// Whether one of them was refused.
+    pub(super) denied: bool,
+    pub(super) frozen: usize,
+    /// Where the last round stopped to look who holds more than its allowance.
+    pub(super) cursor: usize,
+    pub(super) round: u64,
+    pub(super) now: Duration,
+    pub(super) decisions: Decisions,
+}
+
+/// What a report says of a tenant. Sizes in pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Figures {
+    pub(crate) entitlement: u64,
+    pub(crate) demand: u64,
+    pub(crate) wish: u64,
+    pub(crate) allowance: u64,
+    pub(crate) borrowed: u64,
+    /// Entitlement that it leaves unused; the report divides what is lent by it ([`Lending`](super::lending::Lending)).
+    pub(crate) unused: u64,
+    pub(crate) credit: i64,
+    /// Emptied, in pages a second.
+    pub(crate) churn: u64,
+    /// In thousandths.
+    pub(crate) satisfaction: u64,
+    pub(crate) frozen: bool,
+}
+
+impl Solver {
+    /// One that knows nobody, and has `lendable` pages to divide.
+    pub(crate) fn new(settings: Settings, lendable: u64) -> Self {
+        Self {
+            settings,
+            lendable: lendable.min(MOST),
+            kept: ONE,
+            comes_back: ComesBack::default(),
+            members: Vec::new(),
+            groups: BTreeMap::new(),
+            stale: Stale::Nothing,
+            sums: Part::default(),
+            wants: Box::new(Wants::new()),
+            own: 0,
+            level: Level::UNLIMITED,
+            lent: LentShare::default(),
+            owed: Ranking::new(2 * BUCKETS),
+            hungry: Ranking::new(2 * BUCKETS),
+            donors: Ranking::new(BUCKETS),
+            due: BinaryHeap::new(),
+            seen: Vec::new(),
+            denied: false,
+            frozen: 0,
+            cursor: 0,
+            round: 0,
+            now: Duration::ZERO,
+            decisions: Decisions::default(),
+        }
+    }
+
+    // ---- Configuration. Each marks entitlements stale. ----
+
+    /// C − H is now `pages`.
+    pub(crate) fn set_lendable(&mut self, pages: u64) {
+        self.lendable = pages.min(MOST);
+        self.stale = Stale::Entitlements;
+    }
+
+    /// A tenant joins, or has another contract or group now. A number that is used again must have left.
+    pub(crate) fn join(&mut self, id: u16, contract: Contract, group: Option<GroupId>) {
+        let index = usize::from(id);
+        if index >= self.members.len() {
+            self.members.resize_with(index + 1, || None);
+        }
+        let party = Party { contract, group };
+        match &mut self.members[index] {
+            Some(member) => {
+                // Out of the old group's sums; the next round puts it into the new one's.
+                let (wish, want) = (member.part.wish, core::mem::take(&mut member.want));
+                let old = core::mem::replace(&mut member.party, party);
+                count_want(
+                    &mut self.wants,
+                    &mut self.groups,
+                    old.group,
+                    want,
+                    Want::default(),
+                );
+                count_wish(&mut self.groups, old.group, wish, 0);
+                count_wish(&mut self.groups, group, 0, wish);
+            }
+            vacant => *vacant = Some(Box::new(Member::new(party, self.now, self.lent))),
+        }
+        self.stale = Stale::Entitlements;
+    }
+
+    /// A tenant is gone: nothing is charged to it any more.
+    pub(crate) fn leave(&mut self, id: u16) {
+        let Some(member) = self.members.get_mut(usize::from(id)).and_then(Option::take) else {
+            return;
+        };
+        let group = member.party.group;
+        self.sums.replace(&member.part, &Part::default());
+        count_want(
+            &mut self.wants,
+            &mut self.groups,
+            group,
+            member.want,
+            Want::default(),
+        );
+        count_wish(&mut self.groups, group, member.part.wish, 0);
+        self.frozen -= usize::from(member.frozen);
+        for ranking in [&mut self.owed, &mut self.hungry, &mut self.donors] {
+            ranking.put(id, None);
+        }
+        self.stale = Stale::Entitlements;
+    }
+
+    /// A group is made, or has another contract now.
+    pub(crate) fn set_group(&mut self, id: GroupId, contract: Contract) {
+        self.groups
+            .entry(id)
+            .or_insert_with(|| Group {
+                contract,
+                entitlement: 0,
+                wish: 0,
+                wants: Box::new(Wants::new()),
+                want: Want::default(),
+                own: 0,
+                level: Level::UNLIMITED,
+                changed: true,
+            })
+            .contract = contract;
+        self.stale = Stale::Entitlements;
+    }
+
+    /// Whether there is such a group.
+    pub(crate) fn has_group(&self, id: GroupId) -> bool {
+        self.groups.contains_key(&id)
+    }
+
+    /// A group is gone; its members have left it.
+    pub(crate) fn remove_group(&mut self, id: GroupId) {
+        if let Some(group) = self.groups.remove(&id) {
+            self.wants.replace(group.want, Want::default());
+            self.own -= group.own;
+            self.stale = Stale::Entitlements;
+        }
+    }
+
+    /// τ as the policy has it now.
+    pub(crate) fn set_tau(&mut self, tau: f64) {
+        let kept = estimate::kept(tau);
+        if kept != self.kept {
+            self.kept = kept;
+            self.stale = self.stale.max(Stale::Wishes);
+        }
+    }
+
+    // ---- A round: begin, observe each, decide (round.rs), granted for each wish. ----
+
+    /// Begins a round: adds to `ids` whom to observe besides those that changed.
+    pub(crate) fn begin(&mut self, now: Duration, ids: &mut Vec<u16>) {
+        let elapsed = now.saturating_sub(self.now);
+        self.lent.look(self.sums.borrowed, self.sums.unused, elapsed);
+        self.now = self.now.max(now);
+        let mut left = DUE_EACH;
+        while let Some(Reverse((at, id))) = self.due.peek().copied()
+            && at <= self.now
+            && left > 0
+        {
+            self.due.pop();
+            if let Some(member) = self.members.get_mut(usize::from(id)).and_then(Option::as_mut)
+                && member.due == Some(at)
+            {
+                member.due = None;
+                ids.push(id);
+                left -= 1;
+            }
+        }
+    }
+
+    /// Takes in what was read of a tenant and what the policy makes of it. Somebody unknown is ignored.
+    pub(crate) fn observe(&mut self, reading: &Reading, estimate: &policy::Estimate) {
+        let (now, lent) = (self.now, self.lent);
+        if let Some(member) = self.member_mut(reading.id) {
+            member.look(reading, estimate, now, lent);
+            self.denied |= reading.denied > 0;
+            self.seen.push(reading.id);
+        }
+    }
+
+    /// Takes in what came of a wish: `pages` are protected now.
+    pub(crate) fn granted(&mut self, id: u16, pages: u64) {
+        if let Some(member) = self.member_mut(id) {
+            member.reading.protected = pages.min(MOST);
+            self.count(id);
+        }
+    }
+
+    /// What a report says of a tenant.
+    pub(crate) fn figures(&self, id: u16) -> Option<Figures> {
+        let member = self.member(id)?;
+        let demand = member.demand();
+        Some(Figures {
+            entitlement: member.entitlement,
+            demand,
+            wish: member.wish,
+            allowance: member.allowance(self.level_of(member)),
+            borrowed: member.part.borrowed,
+            unused: member.part.unused,
+            credit: member.credit.pages(),
+            churn: member.churn.rate(),
+            satisfaction: satisfaction(member.reading.charged, demand),
+            frozen: member.frozen,
+        })
+    }
+
+    // ---- Sums. ----
+
+    pub(super) fn member(&self, id: u16) -> Option<&Member> {
+        self.members.get(usize::from(id))?.as_deref()
+    }
+
+    pub(super) fn member_mut(&mut self, id: u16) -> Option<&mut Member> {
+        self.members.get_mut(usize::from(id))?.as_deref_mut()
+    }
+
+    /// The level that a member's allowance goes by.
+    pub(super) fn level_of(&self, member: &Member) -> Level {
+        let group = member.party.group.and_then(|group| self.groups.get(&group));
+        group.map_or(self.level, |group| group.level)
+    }
+
+    /// Brings sums, rankings and the time of the next look up to date with a member (**Counted**).
+    pub(super) fn count(&mut self, id: u16) {
+        let Some(member) = self
+            .members
+            .get_mut(usize::from(id))
+            .and_then(Option::as_deref_mut)
+        else {
+            return;
+        };
+        let (party, part, want) = (member.party, member.measure(&self.settings), member.wants());
+        self.sums.replace(&member.part, &part);
+        count_wish(&mut self.groups, party.group, member.part.wish, part.wish);
+        count_want(&mut self.wants, &mut self.groups, party.group, member.want, want);
+        (member.part, member.want) = (part, want);
+
+        let credit = buckets::descending(member.credit.per_weight(party.contract.weight));
+        let wants_more = member.want.pages > 0 && member.demand() > member.reading.charged;
+        let price = buckets::bucket(member.price(self.kept));
+        self.owed.put(id, (part.owed > 0).then_some(credit));
+        self.hungry.put(id, wants_more.then_some(credit));
+        self.donors.put(id, (member.spare() > 0).then_some(price));
+
+        if member.due.is_none()
+            && let Some(after) = member.fades_after()
+        {
+            let at = self.now + after;
+            member.due = Some(at);
+            self.due.push(Reverse((at, id)));
+        }
+    }
+
+    /// Compares every sum with what it is the sum of, and checks **Promised**.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn assert_invariants(&self) {
+        let members = || self.members.iter().flatten();
+        let mut sums = Part::default();
+        members().for_each(|member| sums.replace(&Part::default(), &member.part));
+        assert!(self.sums == sums, "Counted: {:?} and {sums:?}", self.sums);
+        let wants = |group: Option<GroupId>| {
+            let mut wants = Wants::new();
+            let of_group = members().filter(|member| member.party.group == group);
+            of_group.for_each(|member| wants.replace(Want::default(), member.want));
+            wants
+        };
+        let mut top = wants(None);
+        for (id, group) in &self.groups {
+            assert!(
+                *group.wants == wants(Some(*id)),
+                "Counted: the wants of group {id}"
+            );
+            top.replace(Want::default(), group.want);
+            let members = members().filter(|member| member.party.group == Some(*id));
+            assert_eq!(group.wish, members.map(|member| member.part.wish).sum::<u64>());
+        }
+        assert!(*self.wants == top, "Counted: the wants at the top");
+        assert_eq!(self.own, self.groups.values().map(|group| group.own).sum::<u64>());
+        assert_eq!(self.frozen, members().filter(|member| member.frozen).count());
+        if self.stale < Stale::Entitlements {
+            for member in members() {
+                let (entitlement, contract) = (member.entitlement, member.party.contract);
+                let least = contract.reservation.min(entitlement);
+                assert!(
+                    (least..=entitlement).contains(&member.wish),
+                    "Promised: {member:?}"
+                );
+            }
+            let promised: u64 = members().map(|member| member.entitlement).sum();
+            assert!(self.sums.wish <= promised && promised <= self.lendable);
+        }
+    }
+}
+
+/// A tenant's want changes, in its group or at the top.
+fn count_want(
+    top: &mut Wants,
+    groups: &mut BTreeMap<GroupId, Group>,
+    group: Option<GroupId>,
+    old: Want,
+    new: Want,
+) {
+    if old == new {
+        return;
+    }
+    match group.map(|group| groups.get_mut(&group)) {
+        None => top.replace(old, new),
+        Some(Some(group)) => {
+            group.wants.replace(old, new);
+            group.changed = true;
+        }
+        Some(None) => {}
+    }
+}
+
+/// A tenant's wish changes, and with it its group's.
+fn count_wish(groups: &mut BTreeMap<GroupId, Group>, group: Option<GroupId>, old: u64, new: u64) {
+    if let Some(group) = group.and_then(|group| groups.get_mut(&group))
+        && old != new
+    {
+        group.wish = group.wish + new - old;
+        group.changed = true;
+    }
+}

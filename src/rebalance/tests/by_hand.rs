@@ -1,0 +1,1 @@
+//! The worked example of `docs/rebalancer.md`, read from its tables.

@@ -1,0 +1,248 @@
+//! What rounds do, one promise each.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::super::contract::Contract;
+use super::super::plan::Reason;
+use super::super::policy::Estimate;
+use super::world::{ROUND, UNKNOWN, World, weight};
+use crate::base::units::PAGE;
+
+/// Grows each tenant as far as it is granted, in pieces.
+fn grow(world: &mut World, ids: &[u16], piece: u64) {
+    let mut hungry = ids.to_vec();
+    while !hungry.is_empty() {
+        hungry.retain(|id| world.want(*id, piece));
+    }
+}
+
+fn rounds(world: &mut World, count: usize) {
+    (0..count).for_each(|_| {
+        world.round();
+    });
+}
+
+#[test]
+fn two_hungry_tenants_share_what_a_third_leaves_by_weight() {
+    let mut world = World::new(90_000);
+    for (id, claim) in [(1, 100), (2, 200), (3, 600)] {
+        world.join(id, weight(claim), None);
+    }
+    world.round();
+    // 1 comes first and takes all that can be lent.
+    grow(&mut world, &[1], 100);
+    assert!(world.charged(1) > 50_000 && world.surplus() < 100);
+    for _ in 0..100 {
+        for id in [1, 2] {
+            world.empty(id, world.charged(id) / 20);
+            let free = world.account(id).reading.free;
+            let reading = &mut world.account_mut(id).reading;
+            (reading.free, reading.charged) = (0, reading.charged - free);
+        }
+        for _ in 0..1000 {
+            world.want(2, 10);
+            world.want(1, 10);
+        }
+        world.round();
+    }
+    let [one, two] = [1, 2].map(|id| world.charged(id));
+    assert!(one + two > 80_000, "{one} + {two}: what is idle is lent");
+    assert!((two as f64 / one as f64 - 2.0).abs() < 0.05, "{one} : {two}");
+}
+
+#[test]
+fn steady_demand_moves_nothing() {
+    let mut world = World::new(100_000);
+    for id in 0..10 {
+        world.join(id, weight(100), None);
+    }
+    world.round();
+    for id in 0..10u16 {
+        assert!(world.want(id, 1000 * u64::from(id)));
+    }
+    rounds(&mut world, 1000);
+    for _ in 0..100 {
+        (0..10).for_each(|id| {
+            world.account_mut(id);
+        });
+        let decisions = world.round();
+        assert!(decisions.moves_nothing(), "{decisions:?}");
+    }
+}
+
+#[test]
+fn what_is_promised_comes_back_when_it_is_wanted() {
+    let mut world = World::new(100_000);
+    world.join(1, weight(100), None);
+    world.join(2, weight(100), None);
+    world.round();
+    grow(&mut world, &[1], 64);
+    assert!(world.charged(1) > 90_000, "idle memory is lent");
+    // 2 wakes up, and is given its protected share at once.
+    assert!(world.want(2, 5_000));
+    grow(&mut world, &[2], 64);
+    let decisions = world.round();
+    assert!(decisions.debt > 0 && world.account(1).frozen);
+    // 1 frees, all of it flows back, and after a while 2 has its entitlement.
+    let mut took = 0;
+    while world.charged(2) < 49_900 {
+        world.empty(1, world.charged(1) / 50);
+        world.round();
+        grow(&mut world, &[2], 64);
+        took += 1;
+        assert!(took < 100, "{} of 50,000", world.charged(2));
+    }
+    rounds(&mut world, 100);
+    assert!(!world.account(1).frozen, "nobody is owed any more");
+}
+
+#[test]
+fn reservations_are_protected_whatever_a_policy_says() {
+    let mut world = World::new(10_000);
+    let reserved = Contract {
+        weight: 1,
+        reservation: 3_000,
+        limit: 4_000,
+    };
+    world.join(1, reserved, None);
+    world.join(2, weight(10_000), None);
+    for bits in [f64::NAN, f64::NEG_INFINITY, 0.0, -1.0, f64::MAX] {
+        world.account_mut(1).estimate = Estimate {
+            active: bits,
+            forecast: bits,
+            urgency: bits,
+        };
+        world.solver.set_tau(bits);
+        world.round();
+        assert!(world.protected(1) >= 3_000);
+    }
+    assert!(world.want(1, 3_000));
+}
+
+/// One that borrowed all, and has free spans; the other is expected to want more, and was not refused.
+fn expecting(forecast: u64, free: u64) -> World {
+    let mut world = World::new(40_000);
+    world.join(1, weight(100), None);
+    world.join(2, weight(100), None);
+    world.solver.set_tau(1.0);
+    world.round();
+    assert!(world.want(2, 20_000) && world.want(1, 19_900));
+    world.round();
+    assert_eq!(world.surplus(), 100);
+    assert!(world.want(2, 100));
+    world.free(1, 15_000);
+    rounds(&mut world, 600);
+    assert!(world.want(2, 15_000), "1 is idle");
+    world.round();
+    world.empty(2, free);
+    let bytes = (forecast * PAGE as u64) as f64;
+    world.account_mut(1).estimate = Estimate {
+        active: bits_of_nothing(),
+        forecast: bytes,
+        urgency: 1.0,
+    };
+    world
+}
+
+fn bits_of_nothing() -> f64 {
+    f64::NAN
+}
+
+#[test]
+fn a_debt_moves_free_spans_at_once() {
+    let mut world = expecting(6_000, 500);
+    let decisions = world.round();
+    let line = decisions.transfers.first().expect("a transfer");
+    assert_eq!(
+        (line.from, line.to, line.pages, line.reason),
+        (2, 1, 500, Reason::Restoration)
+    );
+    assert!(decisions.debt >= 500);
+    world.round();
+    assert_eq!(world.protected(1), 4_900 + 500 + 0 * world.lendable);
+}
+
+#[test]
+fn quiet_rounds_have_a_dead_band_a_step_and_a_hold_off() {
+    // Tenant 1 is entitled to little and expected to borrow; 2 borrowed much, of which a part is free again.
+    let small = Contract {
+        weight: 1,
+        reservation: 0,
+        limit: u64::MAX,
+    };
+    let mut world = World::new(100_000);
+    world.solver.set_tau(1.0);
+    world.join(1, small, None);
+    world.join(2, small, None);
+    world.join(3, weight(10_000), None);
+    world.round();
+    assert!(world.want(1, 16) && world.want(2, 99_980));
+    world.round();
+    let forecast = |world: &mut World, pages: u64| {
+        let bytes = (pages * PAGE as u64) as f64;
+        world.account_mut(1).estimate = Estimate {
+            forecast: bytes,
+            ..UNKNOWN
+        };
+    };
+    forecast(&mut world, 50_000);
+    world.empty(2, 200);
+    assert_eq!(world.round().transfers, [], "below 0.25 %");
+    world.empty(2, 9_800);
+    let lines: Vec<_> = world.round().transfers;
+    assert_eq!(lines.len(), 1);
+    assert_eq!((lines[0].pages, lines[0].reason), (5_000, Reason::Demand), "5 %");
+    for round in 1..=10 {
+        world.account_mut(1);
+        assert_eq!(
+            world.round().transfers.len(),
+            usize::from(round == 10),
+            "round {round}"
+        );
+    }
+}
+
+#[test]
+fn etas_are_right_within_a_factor_of_two_in_the_median() {
+    let mut ratios = Vec::new();
+    for (churn, weights) in [
+        (20, 100),
+        (40, 300),
+        (100, 50),
+        (200, 1000),
+        (50, 100),
+        (30, 200),
+        (70, 500),
+    ] {
+        let mut world = World::new(100_000);
+        world.join(1, weight(100), None);
+        world.join(2, weight(weights), None);
+        world.round();
+        grow(&mut world, &[1], 64);
+        // A borrower at work: it empties spans and fills them again.
+        for _ in 0..100 {
+            let pages = world.charged(1) / churn;
+            world.empty(1, pages);
+            let reading = &mut world.account_mut(1).reading;
+            reading.live += core::mem::take(&mut reading.free);
+            world.round();
+        }
+        let bytes = f64::from(weights) / f64::from(weights + 100) * 0.7e5 * PAGE as f64;
+        world.account_mut(2).estimate = Estimate {
+            forecast: bytes,
+            ..UNKNOWN
+        };
+        let promised = world.round().eta;
+        let mut took = ROUND;
+        while world.round().debt > 0 {
+            world.empty(1, world.charged(1) / churn);
+            took += ROUND;
+            assert!(took < Duration::from_secs(100), "promised {promised:?}");
+        }
+        ratios.push(promised.as_secs_f64() / took.as_secs_f64());
+    }
+    ratios.sort_unstable_by(f64::total_cmp);
+    let median = ratios[ratios.len() / 2];
+    assert!((0.5..2.0).contains(&median), "{ratios:?}");
+}

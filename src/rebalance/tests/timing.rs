@@ -1,0 +1,1 @@
+//! How long rounds take. Run with `cargo test --release --lib rebalance -- --ignored --nocapture`.

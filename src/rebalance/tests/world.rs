@@ -1,0 +1,225 @@
+//! A ledger simulated in plain numbers: what the driver and the accounts do around a solver.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::super::allowance::{Level, allowance};
+use super::super::contract::{Contract, GroupId};
+use super::super::member::Reading;
+use super::super::policy::Estimate;
+use super::super::round::Decisions;
+use super::super::solver::{Settings, Solver};
+
+pub(super) const ROUND: Duration = Duration::from_millis(100);
+
+/// An estimate that knows nothing.
+pub(super) const UNKNOWN: Estimate = Estimate {
+    active: f64::NAN,
+    forecast: f64::NAN,
+    urgency: 1.0,
+};
+
+/// A contract without bounds.
+pub(super) fn weight(weight: u32) -> Contract {
+    Contract {
+        weight,
+        reservation: 0,
+        limit: u64::MAX,
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Account {
+    pub(super) reading: Reading,
+    pub(super) contract: Contract,
+    pub(super) claim: u32,
+    pub(super) frozen: bool,
+    pub(super) estimate: Estimate,
+    group: Option<GroupId>,
+}
+
+/// Accounts and their solver.
+pub(super) struct World {
+    pub(super) solver: Solver,
+    pub(super) accounts: Vec<Option<Account>>,
+    pub(super) lendable: u64,
+    pub(super) now: Duration,
+    levels: Vec<(Option<GroupId>, Level)>,
+    dirty: BTreeSet<u16>,
+    /// Whether allowances bind: somebody below his own was refused since the last round.
+    binds: bool,
+    refused: bool,
+}
+
+impl World {
+    pub(super) fn new(lendable: u64) -> Self {
+        let mut solver = Solver::new(Settings::default(), lendable);
+        solver.set_tau(0.9);
+        Self {
+            solver,
+            accounts: Vec::new(),
+            lendable,
+            now: Duration::ZERO,
+            levels: Vec::new(),
+            dirty: BTreeSet::new(),
+            binds: false,
+            refused: false,
+        }
+    }
+
+    pub(super) fn join(&mut self, id: u16, contract: Contract, group: Option<GroupId>) {
+        self.solver.join(id, contract, group);
+        let index = usize::from(id);
+        if index >= self.accounts.len() {
+            self.accounts.resize(index + 1, None);
+        }
+        let account = self.accounts[index].get_or_insert_with(|| Account {
+            reading: Reading {
+                id,
+                ..Reading::default()
+            },
+            contract,
+            claim: 0,
+            frozen: false,
+            estimate: UNKNOWN,
+            group,
+        });
+        (account.contract, account.group) = (contract, group);
+    }
+
+    /// Gives everything back and leaves.
+    pub(super) fn leave(&mut self, id: u16) {
+        self.accounts[usize::from(id)] = None;
+        self.solver.leave(id);
+    }
+
+    pub(super) fn account(&self, id: u16) -> &Account {
+        self.accounts[usize::from(id)].as_ref().expect("joined")
+    }
+
+    pub(super) fn account_mut(&mut self, id: u16) -> &mut Account {
+        self.dirty.insert(id);
+        self.accounts[usize::from(id)].as_mut().expect("joined")
+    }
+
+    pub(super) fn charged(&self, id: u16) -> u64 {
+        self.account(id).reading.charged
+    }
+
+    pub(super) fn protected(&self, id: u16) -> u64 {
+        self.account(id).reading.protected
+    }
+
+    pub(super) fn surplus(&self) -> i64 {
+        let claimed = |account: &Account| account.reading.charged.max(account.reading.protected);
+        self.lendable as i64 - self.accounts.iter().flatten().map(claimed).sum::<u64>() as i64
+    }
+
+    /// Grants `pages` to a tenant, or refuses.
+    pub(super) fn want(&mut self, id: u16, pages: u64) -> bool {
+        let (surplus, binds, account) = (self.surplus(), self.binds, self.account(id).clone());
+        let Reading {
+            charged, protected, ..
+        } = account.reading;
+        let level = self
+            .levels
+            .iter()
+            .rev()
+            .find(|(group, _)| *group == account.group);
+        let level = level.map_or(Level::UNLIMITED, |(_, level)| *level);
+        let allowed = allowance(account.contract.limit, protected, account.claim, level);
+        let after = charged + pages;
+        let loan = after.saturating_sub(charged.max(protected));
+        let over = binds && loan > 0 && after > allowed;
+        let granted = after <= account.contract.limit && loan as i64 <= surplus.max(0) && !over;
+        let reading = &mut self.account_mut(id).reading;
+        if granted {
+            reading.charged += pages;
+            reading.live += pages;
+        } else {
+            reading.denied += pages;
+            self.refused |= after <= allowed;
+        }
+        granted
+    }
+
+    /// Empties spans of a tenant. It keeps them as free ones, or gives them back if it is frozen.
+    pub(super) fn empty(&mut self, id: u16, pages: u64) {
+        let frozen = self.account(id).frozen;
+        let reading = &mut self.account_mut(id).reading;
+        let pages = pages.min(reading.live);
+        reading.live -= pages;
+        reading.emptied += pages;
+        if frozen {
+            reading.charged -= pages;
+        } else {
+            reading.free += pages;
+        }
+    }
+
+    /// Gives pages back.
+    pub(super) fn free(&mut self, id: u16, pages: u64) {
+        let reading = &mut self.account_mut(id).reading;
+        let pages = pages.min(reading.live);
+        reading.live -= pages;
+        reading.charged -= pages;
+        reading.emptied += pages;
+    }
+
+    /// A round a tenth of a second later.
+    pub(super) fn round(&mut self) -> Decisions {
+        self.round_at(self.now + ROUND)
+    }
+
+    pub(super) fn round_at(&mut self, now: Duration) -> Decisions {
+        self.now = now;
+        let mut ids: Vec<u16> = core::mem::take(&mut self.dirty).into_iter().collect();
+        self.solver.begin(now, &mut ids);
+        ids.sort_unstable();
+        ids.dedup();
+        for id in ids {
+            if let Some(account) = &mut self.accounts[usize::from(id)] {
+                self.solver.observe(&account.reading, &account.estimate);
+                (account.reading.denied, account.reading.emptied) = (0, 0);
+            }
+        }
+        let decisions = self.solver.decide(self.surplus()).clone();
+        self.solver.assert_invariants();
+        self.binds = core::mem::take(&mut self.refused);
+        self.apply(&decisions);
+        self.solver.assert_invariants();
+        decisions
+    }
+
+    /// What the driver does with decisions.
+    fn apply(&mut self, decisions: &Decisions) {
+        for (id, claim) in &decisions.claims {
+            self.accounts[usize::from(*id)].as_mut().expect("joined").claim = *claim;
+        }
+        self.levels.extend(&decisions.levels);
+        for (id, frozen) in &decisions.frozen {
+            self.accounts[usize::from(*id)].as_mut().expect("joined").frozen = *frozen;
+        }
+        self.protect(&decisions.lowered);
+        for line in &decisions.transfers {
+            let reading = &mut self.account_mut(line.from).reading;
+            assert!(line.pages <= reading.free && reading.charged >= reading.protected + line.pages);
+            reading.free -= line.pages;
+            reading.charged -= line.pages;
+        }
+        self.protect(&decisions.raised);
+    }
+
+    /// Applies wishes in order, as far as the surplus goes.
+    fn protect(&mut self, wishes: &[(u16, u64)]) {
+        for (id, wish) in wishes {
+            let surplus = self.surplus().max(0) as u64;
+            let reading = &mut self.accounts[usize::from(*id)].as_mut().expect("joined").reading;
+            let most = reading.charged.max(reading.protected) + surplus;
+            reading.protected = (*wish).min(most);
+            let granted = reading.protected;
+            self.solver.granted(*id, granted);
+        }
+    }
+}
