@@ -42,6 +42,9 @@ pub use global::{Tenancy, is_installed};
 pub use ledger::OnLimit;
 #[cfg(not(loom))]
 pub use rebalance::policy;
+#[cfg(all(feature = "simulation", not(loom)))]
+#[doc(hidden)]
+pub use rebalance::simulation;
 #[cfg(not(loom))]
 pub use report::{ProcessStats, Snapshot, TenantStats, snapshot, snapshot_into};
 #[cfg(not(loom))]

@@ -37,6 +37,9 @@ mod plan;
 mod protect;
 mod restoration;
 mod round;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 mod solver;
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             interval: Duration::from_millis(100),
-            restoration: Duration::from_secs(1),
+            restoration: Duration::from_secs(5),
             span: 64,
         }
     }
@@ -317,6 +317,11 @@ impl Solver {
             member.reading.protected = pages.min(MOST);
             self.count(id);
         }
+    }
+
+    /// λ of tenants without a group.
+    pub(crate) fn level(&self) -> Level {
+        self.level
     }
 
     /// What a report says of a tenant.
