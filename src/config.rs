@@ -195,7 +195,6 @@ impl Config {
     }
 
     /// τ, from 0 to 1 after `validate`.
-    #[allow(dead_code, reason = "the rebalancer, to come, reads it")]
     pub(crate) const fn get_tau(&self) -> f64 {
         self.tau
     }

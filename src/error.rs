@@ -72,12 +72,18 @@ pub enum Error {
         /// When it is expected, from the rate at which borrowers give back; `Duration::MAX` where none does.
         eta: Duration,
     },
-    /// [`Config::apply`](crate::Config::apply) has been called before, or a tenant was built before it.
+    /// [`Config::apply`](crate::Config::apply) has been called before, or a tenant was built before it; or a rebalancer
+    /// has been [spawned](crate::Rebalancer::spawn) and not stopped.
     AlreadyConfigured,
     /// The call needs `Tenancy` to be this program's `#[global_allocator]`, and it is not.
     NotInstalled,
     /// The tenant or group has been retired; no new memory is charged to it.
     Retired,
+    /// The group has tenants, or retired ones that still hold something.
+    GroupNotEmpty {
+        /// How many.
+        members: u64,
+    },
     /// An option set in the program has a value outside its range.
     InvalidConfig {
         /// Which option.
@@ -143,9 +149,12 @@ impl fmt::Display for Error {
                 "{} of what was asked for are lent to other tenants and expected back in {eta:.1?}",
                 HumanBytes(*debt)
             ),
-            Error::AlreadyConfigured => f.write_str("the allocator has been configured already"),
+            Error::AlreadyConfigured => {
+                f.write_str("the allocator has been configured already, or a rebalancer runs")
+            }
             Error::NotInstalled => f.write_str("`Tenancy` is not the global allocator of this program"),
             Error::Retired => f.write_str("the tenant or group has been retired"),
+            Error::GroupNotEmpty { members } => write!(f, "the group still has {members} tenants"),
             Error::InvalidConfig { key, reason } => write!(f, "option `{key}`: {reason}"),
             Error::Env(error) => error.fmt(f),
             Error::OutOfMemory => f.write_str("the operating system refused memory"),
@@ -343,6 +352,7 @@ mod tests {
             Error::AlreadyConfigured,
             Error::NotInstalled,
             Error::Retired,
+            Error::GroupNotEmpty { members: 2 },
             Error::InvalidConfig {
                 key: "tau",
                 reason: "must be a number from 0 to 1",

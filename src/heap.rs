@@ -5,9 +5,17 @@
 
 #![allow(unsafe_code)] // Blocks come in as raw pointers and go out again.
 
+mod events;
+mod notice;
+mod waker;
+
+pub use events::EventKind;
+pub(crate) use events::{Entry as EventEntry, KEPT as EVENTS_KEPT};
+pub(crate) use notice::{deny, note, read_events, waker, want};
+
 use core::ffi::c_void;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::base::lock;
 use crate::base::units::{MAX_REQUEST, PAGE, PAGE_SHIFT, SEGMENT, pages_for};
@@ -134,6 +142,7 @@ pub(crate) fn large_cold(size: usize, align: usize, zero: bool, grows: bool) -> 
 /// Tries, makes room for `pages` where that helps, and tries again; at last insists.
 fn attempt(pages: Pages, mut allocate: impl FnMut(Purpose) -> Option<NonNull<u8>>) -> Option<NonNull<u8>> {
     if let Some(block) = allocate(Purpose::Ambient) {
+        notice::look_if_alarmed();
         return Some(block);
     }
     let (pool, thread) = current_pool();
@@ -157,9 +166,13 @@ fn attempt(pages: Pages, mut allocate: impl FnMut(Purpose) -> Option<NonNull<u8>
         }
     }
     // 3. What may not fail.
+    let before = account.overdraft();
     let block = allocate(Purpose::Insistent);
+    let overdrawn = account.overdraft().saturating_sub(before);
     if block.is_none() {
-        HEAP.shared.ledger.deny(account, pages);
+        deny(pool, pages);
+    } else if overdrawn > 0 {
+        notice::overdrawn(pool, overdrawn);
     }
     block
 }
@@ -334,11 +347,22 @@ pub(crate) fn configure(config: &Config) -> Result<(), Error> {
     HEAP.shared
         .spans
         .configure(config.get_fit(), config.get_huge_pages(), delay);
+    // Relaxed: a number that stands alone.
+    TAU.store(config.get_tau().to_bits(), Ordering::Relaxed);
     if capacity < u64::MAX {
         HEAP.shared.ledger.set_capacity(capacity / PAGE as u64);
         reserve_for_root();
     }
     Ok(())
+}
+
+/// The share of what is idle that may be lent, as the bits of an `f64`.
+static TAU: AtomicU64 = AtomicU64::new(0.9_f64.to_bits());
+
+/// τ as the options have it.
+pub(crate) fn tau() -> f64 {
+    // Relaxed: as where it is set.
+    f64::from_bits(TAU.load(Ordering::Relaxed))
 }
 
 /// Root is whatever has no tenant, and is promised what it holds when sharing begins, or a tenth of the capacity.
@@ -424,20 +448,28 @@ mod start {
         // handlers of two threads that fork at the same time side by side (glibc since 2.36).
         crate::tenant::hold_for_fork();
         lock::hold_all();
+        crate::rebalance::hold_for_fork();
         HEAP.hold_for_fork();
+        notice::hold_for_fork();
     }
 
     unsafe extern "C" fn after_fork_in_parent() {
+        notice::release_after_fork();
         HEAP.release_after_fork();
+        crate::rebalance::release_after_fork();
         lock::release_all();
         crate::tenant::release_after_fork();
     }
 
     unsafe extern "C" fn after_fork_in_child() {
+        notice::release_after_fork();
         HEAP.release_after_fork();
+        crate::rebalance::release_after_fork();
         lock::release_all();
         crate::tenant::release_after_fork();
         // SAFETY: this is the child, and its only thread.
         unsafe { HEAP.bury(current().thread()) };
+        // It has no rebalancer until it spawns one.
+        crate::rebalance::begin_in_child();
     }
 }

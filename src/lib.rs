@@ -25,6 +25,8 @@ mod global;
 #[cfg(not(loom))]
 mod heap;
 #[cfg(not(loom))]
+mod integrations;
+#[cfg(not(loom))]
 mod rebalance;
 #[cfg(not(loom))]
 mod report;
@@ -39,20 +41,36 @@ pub use config::{Config, Fit};
 pub use error::{EnvError, Error};
 #[cfg(not(loom))]
 pub use global::{Tenancy, is_installed};
+#[cfg(not(loom))]
+pub use heap::EventKind;
+#[cfg(all(feature = "metrics", not(loom)))]
+pub use integrations::metrics;
+#[cfg(all(feature = "prometheus", not(loom)))]
+pub use integrations::prometheus;
+#[cfg(all(feature = "tower", not(loom)))]
+pub use integrations::tower;
+#[cfg(all(feature = "tracing", not(loom)))]
+pub use integrations::tracing;
 pub use ledger::OnLimit;
 #[cfg(not(loom))]
-pub use rebalance::policy;
+pub use rebalance::{
+    EntitlementChange, Pressure, PressureEvent, Rebalancer, RebalancerHandle, RoundReport, Subscription,
+    Transfer, TransferReason, policy,
+};
 #[cfg(all(feature = "simulation", not(loom)))]
 #[doc(hidden)]
 pub use rebalance::simulation;
 #[cfg(not(loom))]
-pub use report::{ProcessStats, Snapshot, TenantStats, snapshot, snapshot_into};
+pub use report::{Event, ProcessStats, Snapshot, TenantStats, events, events_into, snapshot, snapshot_into};
 #[cfg(not(loom))]
-pub use tenant::{Charge, Entered, InTenant, Tenant, TenantBuilder, TenantFuture, TenantId, wrap};
+pub use tenant::{
+    Charge, Entered, Group, GroupBuilder, InTenant, Tenant, TenantBuilder, TenantFuture, TenantId, wrap,
+};
 
 /// Does what otherwise waits for slow paths: sends home what caches, depots and outboxes hold, lets ids of retired
 /// tenants go that have drained, and gives memory back to the operating system that has been idle for the purge
-/// delay, or exceeds 3 % of what is in use.
+/// delay, or exceeds 3 % of what is in use. Where no [rebalancer](Rebalancer) is spawned, nor one ticked by hand, it does a
+/// round with the default policy as well, and calls the callbacks of [`Tenant::on_pressure`].
 ///
 /// For programs without a rebalancer, from time to time or after a peak. Costs microseconds to milliseconds, by what
 /// there is to do; other threads go on meanwhile.
@@ -60,4 +78,17 @@ pub use tenant::{Charge, Entered, InTenant, Tenant, TenantBuilder, TenantFuture,
 pub fn maintain() {
     heap::maintain();
     tenant::sweep();
+    rebalance::maintain();
 }
+
+/// The examples of the guide.
+#[cfg(all(
+    doctest,
+    feature = "metrics",
+    feature = "prometheus",
+    feature = "serde",
+    feature = "tower",
+    feature = "tracing"
+))]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;

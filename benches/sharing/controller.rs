@@ -18,7 +18,7 @@ pub(crate) trait Controller {
     fn uncharge(&mut self, id: u16, pages: u64);
     fn set_pool(&mut self, id: u16, pool: Pool);
     /// Whether something happened that should not wait for the next round.
-    fn take_alarm(&mut self) -> bool;
+    fn is_alarmed(&self) -> bool;
     /// Whose free memory to ask for first.
     fn donors(&self) -> Vec<u16>;
     fn round(&mut self, now: Duration, release: &mut dyn FnMut(u16, u64) -> u64) -> Round;
@@ -72,8 +72,8 @@ impl Controller for Library {
         self.0.set_pool(id, pool);
     }
 
-    fn take_alarm(&mut self) -> bool {
-        self.0.take_alarm()
+    fn is_alarmed(&self) -> bool {
+        self.0.is_alarmed()
     }
 
     fn donors(&self) -> Vec<u16> {

@@ -154,7 +154,7 @@ impl Controller for Esx {
         self.accounts.get_mut(id).pool = pool;
     }
 
-    fn take_alarm(&mut self) -> bool {
+    fn is_alarmed(&self) -> bool {
         self.states.iter().any(|state| state.denied > 0)
     }
 

@@ -113,7 +113,7 @@ impl Controller for Velox {
         self.accounts.get_mut(id).pool = pool;
     }
 
-    fn take_alarm(&mut self) -> bool {
+    fn is_alarmed(&self) -> bool {
         false
     }
 

@@ -136,7 +136,7 @@ impl<'a> World<'a> {
                 self.act(self.order[position]);
             }
             // 3. A round of the rebalancer, and one between whenever something should not wait.
-            let is_alarmed = self.controller.take_alarm();
+            let is_alarmed = self.controller.is_alarmed();
             if step == STEPS as u32 || is_alarmed {
                 self.rebalance(begin + INTERVAL * step / STEPS as u32);
             }
@@ -288,8 +288,7 @@ impl<'a> World<'a> {
             let memory = &inhabitant.memory;
             let pool = Pool {
                 live: memory.live(),
-                free: 0,
-                idle: memory.idle(),
+                free: memory.idle(),
             };
             self.controller.set_pool(inhabitant.id, pool);
         }

@@ -36,6 +36,8 @@ const SPINS: u32 = if cfg!(loom) { 1 } else { 7 };
 pub(crate) enum Rank {
     /// The registry of tenants.
     Registry,
+    /// Who is told of pressure.
+    Subscriptions,
     /// The list of threads.
     Threads,
     /// A thread's outbox.
@@ -50,6 +52,10 @@ pub(crate) enum Rank {
     Recycler,
     /// The allocator of the allocator's own structures.
     Metadata,
+    /// Where the state of the rebalancer lies between rounds. Nothing is taken under it, nor allocated.
+    Control,
+    /// What happened lately. As above, and written from wherever it happens.
+    Events,
 }
 
 /// A value behind the lock.

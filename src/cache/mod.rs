@@ -21,10 +21,12 @@
 mod current;
 mod outbox;
 mod parking;
+mod scopes;
 mod thread;
 mod threads;
 
 pub(crate) use current::{current, set_current};
+pub(crate) use scopes::Scope;
 pub(crate) use thread::{Thread, deallocate_shared};
 pub(crate) use threads::Threads;
 

@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::outbox::Outbox;
 use super::parking::Visit;
+use super::scopes::{Scope, Scopes};
 use super::{Cache, Threads};
 use crate::base::checks::{abort_with, at};
 use crate::base::lock::{Lock, Rank};
@@ -45,8 +46,8 @@ pub(crate) struct Thread {
     pub(super) outbox: Lock<Outbox>,
     /// Whether this thread put something into its outbox since it last sent it.
     has_sent: Cell<bool>,
-    /// How many guards the thread is in.
-    depth: Cell<u32>,
+    /// The scopes that the thread is in.
+    scopes: Scopes,
     /// Somebody wants the active cache flushed. Written by anyone, read on the cold half.
     pub(super) is_flush_wanted: AtomicBool,
     /// Neighbours in the list of threads, under its lock.
@@ -54,7 +55,7 @@ pub(crate) struct Thread {
     pub(super) previous: Cell<Option<&'static Thread>>,
 }
 
-// SAFETY: `current`, `has_sent` and the visitor are touched by the thread alone; `next` and `previous` under the lock
+// SAFETY: `current`, `has_sent`, `scopes` and the visitor are touched by the thread alone; `next` and `previous` under the lock
 // of `Threads`; a cache in the table by whoever its parking says; the rest is atomic or locked.
 unsafe impl Sync for Thread {}
 
@@ -77,7 +78,7 @@ impl Thread {
                 table: [const { AtomicPtr::new(core::ptr::null_mut()) }; TABLE],
                 outbox: Lock::new(Rank::Outbox, Outbox::new()),
                 has_sent: Cell::new(false),
-                depth: Cell::new(0),
+                scopes: Scopes::new(),
                 is_flush_wanted: AtomicBool::new(false),
                 next: Cell::new(None),
                 previous: Cell::new(None),
@@ -96,14 +97,16 @@ impl Thread {
         self.current.get()
     }
 
+    /// Begins a scope.
     #[inline]
-    pub(crate) fn depth(&self) -> u32 {
-        self.depth.get()
+    pub(crate) fn enter_scope(&self) -> Scope {
+        self.scopes.enter()
     }
 
+    /// Ends a scope and all inside it. `false`: it was left before.
     #[inline]
-    pub(crate) fn set_depth(&self, depth: u32) {
-        self.depth.set(depth);
+    pub(crate) fn leave_scope(&self, scope: Scope) -> bool {
+        self.scopes.leave(scope)
     }
 
     fn shared(&self) -> &'static Shared {

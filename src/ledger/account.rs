@@ -1,9 +1,9 @@
 //! One tenant's account: its contract, what it holds, and what happened to it.
 
 use super::holding::Holding;
-use super::{NO_LIMIT, Pages};
+use super::{CLAIM_UNITS, NO_LIMIT, Pages};
 use crate::base::sync::{AtomicU64 as Word, Ordering, const_fn};
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 /// What ambient allocations of a tenant do that is at its limit, or finds the capacity used up.
 ///
@@ -32,8 +32,9 @@ pub(crate) struct Account {
     id: u16,
     group: AtomicU16,
     weight: AtomicU32,
-    /// The weight that counts for the allowance: the policy's urgency goes in. Written by the rebalancer.
-    claim_weight: AtomicU32,
+    /// What counts for the allowance: the weight in [`CLAIM_UNITS`], and the policy's urgency goes in. Written by the
+    /// rebalancer.
+    claim: AtomicU32,
     on_limit: AtomicU8,
     /// Written by the rebalancer: what becomes free goes back at once, not into depots.
     is_frozen: AtomicBool,
@@ -49,6 +50,31 @@ pub(crate) struct Account {
     denied_pages: AtomicU64,
     /// Pages granted above what is protected.
     loaned: AtomicU64,
+    /// What the last round that looked at it found. Written by the rebalancer.
+    figures: Figures,
+}
+
+/// What the rebalancer knows of an account, for reports and for the next round.
+pub(crate) struct Figures {
+    /// What it would use, in pages.
+    pub(crate) demand: AtomicU64,
+    /// What it lent less what it borrowed, in pages.
+    pub(crate) credit: AtomicI64,
+    /// What it empties, in pages a second.
+    pub(crate) churn: AtomicU64,
+    /// What the program last reported of it, as the bits of an `f64`; 0: nothing. Written by any thread.
+    pub(crate) metric: AtomicU64,
+}
+
+impl Figures {
+    const fn none() -> Self {
+        Self {
+            demand: AtomicU64::new(0),
+            credit: AtomicI64::new(0),
+            churn: AtomicU64::new(0),
+            metric: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Account {
@@ -63,7 +89,7 @@ impl Account {
                 id,
                 group: AtomicU16::new(0),
                 weight: AtomicU32::new(100),
-                claim_weight: AtomicU32::new(100),
+                claim: AtomicU32::new(100 * CLAIM_UNITS),
                 on_limit: AtomicU8::new(OnLimit::Overdraft as u8),
                 is_frozen: AtomicBool::new(false),
                 peak: AtomicU64::new(0),
@@ -73,6 +99,7 @@ impl Account {
                 denied: AtomicU64::new(0),
                 denied_pages: AtomicU64::new(0),
                 loaned: AtomicU64::new(0),
+                figures: Figures::none(),
             }
         }
     }
@@ -89,9 +116,13 @@ impl Account {
             &self.denied,
             &self.denied_pages,
             &self.loaned,
+            &self.figures.demand,
+            &self.figures.churn,
+            &self.figures.metric,
         ] {
             number.store(0, Ordering::Relaxed);
         }
+        self.figures.credit.store(0, Ordering::Relaxed);
         self.limit.store(NO_LIMIT, Ordering::Relaxed);
         self.group.store(0, Ordering::Relaxed);
         self.is_frozen.store(false, Ordering::Relaxed);
@@ -237,18 +268,18 @@ impl Account {
         self.weight.load(Ordering::Relaxed)
     }
 
-    /// Sets the weight, and the one that counts for the allowance with it.
+    /// Sets the weight, and what counts for the allowance with it.
     pub(crate) fn set_weight(&self, weight: u32) {
         self.weight.store(weight, Ordering::Relaxed);
-        self.claim_weight.store(weight, Ordering::Relaxed);
+        self.claim.store(weight * CLAIM_UNITS, Ordering::Relaxed);
     }
 
-    pub(crate) fn claim_weight(&self) -> u32 {
-        self.claim_weight.load(Ordering::Relaxed)
+    pub(crate) fn claim(&self) -> u32 {
+        self.claim.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_claim_weight(&self, weight: u32) {
-        self.claim_weight.store(weight, Ordering::Relaxed);
+    pub(crate) fn set_claim(&self, units: u32) {
+        self.claim.store(units, Ordering::Relaxed);
     }
 
     /// Its group's number; 0: none.
@@ -259,6 +290,10 @@ impl Account {
     /// Puts it into a group, before anything is charged or protected.
     pub(crate) fn set_group(&self, group: u16) {
         self.group.store(group, Ordering::Relaxed);
+    }
+
+    pub(crate) fn figures(&self) -> &Figures {
+        &self.figures
     }
 
     pub(crate) fn is_frozen(&self) -> bool {

@@ -1,9 +1,9 @@
 //! What the tenants of a group may claim together.
 
 use super::budget::Budget;
-use super::{NO_LIMIT, Pages, UNBOUNDED};
+use super::{NO_LEVEL, NO_LIMIT, Pages, UNBOUNDED};
 use crate::base::sync::const_fn;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Groups there can be at a time; number 0 stands for none. loom pays for every atomic.
 pub(crate) const GROUPS: usize = if cfg!(loom) { 2 } else { 1024 };
@@ -15,6 +15,10 @@ pub(crate) struct Group {
     limit: AtomicU64,
     reservation: AtomicU64,
     weight: AtomicU32,
+    /// The allowance of its members, as [`Ledger`](super::Ledger)'s of all others. Written by the rebalancer.
+    pub(super) level: AtomicU64,
+    /// Whether there is such a group.
+    is_used: AtomicBool,
 }
 
 impl Group {
@@ -25,11 +29,22 @@ impl Group {
                 limit: AtomicU64::new(NO_LIMIT),
                 reservation: AtomicU64::new(0),
                 weight: AtomicU32::new(100),
+                level: AtomicU64::new(NO_LEVEL),
+                is_used: AtomicBool::new(false),
             }
         }
     }
 
     // Relaxed, in all of these: each number stands alone; who must see them together takes the registry's lock.
+
+    /// Whether there is such a group.
+    pub(crate) fn is_used(&self) -> bool {
+        self.is_used.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_used(&self, is_used: bool) {
+        self.is_used.store(is_used, Ordering::Relaxed);
+    }
 
     pub(crate) fn weight(&self) -> u32 {
         self.weight.load(Ordering::Relaxed)

@@ -32,14 +32,15 @@ mod budget;
 mod dirty;
 mod group;
 mod holding;
+mod published;
 
 pub(crate) use account::Account;
 pub use account::OnLimit;
 pub(crate) use group::{GROUPS, Group};
 pub(crate) use holding::MOST_CHARGED;
+pub(crate) use published::Wanted;
 
 use core::sync::atomic::{AtomicU16, AtomicU64};
-use core::time::Duration;
 
 use crate::base::sync::{AtomicBool, AtomicU64 as Word, Ordering, array_of, const_fn};
 use budget::Budget;
@@ -60,10 +61,13 @@ const LEAST_HEADROOM: Pages = 4 * 64;
 /// Tenants that the path of an allocation looks at first when it has to make room.
 pub(crate) const DONORS: usize = 32;
 
-/// log2 of the parts of a page in which the allowance per weight is told.
-pub(crate) const LEVEL_SHIFT: u32 = 16;
+/// log2 of the parts of a page in which the allowance for each unit of a claim is told.
+pub(crate) const LEVEL_SHIFT: u32 = 24;
 
-/// An allowance per weight that is none.
+/// Units of a claim in one of weight.
+pub(crate) const CLAIM_UNITS: u32 = 4;
+
+/// An allowance that is none: only limits bind.
 pub(crate) const NO_LEVEL: u64 = u64::MAX;
 
 /// Who asks for a charge.
@@ -106,7 +110,7 @@ pub(crate) struct Ledger {
     surplus: Budget,
     /// The sum of all accounts' overdraft.
     overdraft: Word,
-    /// The allowance above what is protected, per weight, in parts of a page. Written by the rebalancer.
+    /// The allowance above what is protected, for each unit of a claim, in parts of a page. Written by the rebalancer.
     level: AtomicU64,
     /// Whether allowances bind: somebody below his own was refused since the last round.
     is_contended: AtomicBool,
@@ -121,6 +125,12 @@ pub(crate) struct Ledger {
     /// Who can give most cheaply, in order, up to the first 0. Written by the rebalancer.
     donors: [AtomicU16; DONORS],
     groups: [Group; GROUPS],
+    /// Whether one of them has changed since the last round.
+    is_group_changed: AtomicBool,
+    /// Pages that somebody was to be promised and could not be; [`MET`](published::MET): he was.
+    wanted: AtomicU64,
+    /// In which group.
+    wanted_in: AtomicU16,
 }
 
 impl Ledger {
@@ -138,6 +148,9 @@ impl Ledger {
                 dirty: Dirty::new(),
                 donors: [const { AtomicU16::new(0) }; DONORS],
                 groups: array_of![Group::new(); GROUPS],
+                is_group_changed: AtomicBool::new(false),
+                wanted: AtomicU64::new(0),
+                wanted_in: AtomicU16::new(0),
             }
         }
     }
@@ -383,84 +396,6 @@ impl Ledger {
     fn alarm(&self) {
         // Relaxed: who sleeps is woken by `heap`, which orders it.
         self.is_alarmed.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether there was an alarm since this was last asked.
-    pub(crate) fn take_alarm(&self) -> bool {
-        // Relaxed: as in `alarm`.
-        self.is_alarmed.load(Ordering::Relaxed) && self.is_alarmed.swap(false, Ordering::Relaxed)
-    }
-
-    /// Whether there was an alarm that nobody has taken.
-    pub(crate) fn is_alarmed(&self) -> bool {
-        // Relaxed: as in `alarm`.
-        self.is_alarmed.load(Ordering::Relaxed)
-    }
-
-    /// Calls `each` with the accounts that have changed since the last call. One caller at a time.
-    pub(crate) fn take_dirty(&self, each: impl FnMut(u16)) {
-        self.dirty.take(each);
-    }
-
-    // --- What the rebalancer publishes ---
-
-    /// Publishes the allowance per weight, in 2^-[`LEVEL_SHIFT`] pages, or [`NO_LEVEL`]; until somebody below his own is
-    /// refused it does not bind.
-    pub(crate) fn publish_level(&self, level: u64) {
-        // Relaxed, both: as in `take`.
-        self.level.store(level, Ordering::Relaxed);
-        self.is_contended.store(false, Ordering::Relaxed);
-    }
-
-    /// Publishes the surplus below which there is an alarm.
-    pub(crate) fn publish_watermark(&self, pages: Pages) {
-        // Relaxed: as in `take`.
-        self.watermark.store(pages, Ordering::Relaxed);
-    }
-
-    /// Publishes when what is owed to lenders is expected to be back; [`Duration::MAX`]: nothing comes back.
-    pub(crate) fn publish_eta(&self, eta: Duration) {
-        let ms = u64::try_from(eta.as_millis()).unwrap_or(u64::MAX);
-        // Relaxed: as in `take`.
-        self.eta.store(ms, Ordering::Relaxed);
-    }
-
-    /// When what is owed to lenders is expected to be back.
-    pub(crate) fn eta(&self) -> Duration {
-        // Relaxed: as in `take`.
-        match self.eta.load(Ordering::Relaxed) {
-            u64::MAX => Duration::MAX,
-            ms => Duration::from_millis(ms),
-        }
-    }
-
-    /// Publishes whose free memory costs least, cheapest first. Root, number 0, ends the list.
-    pub(crate) fn publish_donors(&self, ids: impl Iterator<Item = u16>) {
-        for (place, id) in self.donors.iter().zip(ids.chain(core::iter::repeat(0))) {
-            // Relaxed: hints, each by itself.
-            place.store(id, Ordering::Relaxed);
-        }
-    }
-
-    /// Whose free memory cost least in the last round, cheapest first.
-    pub(crate) fn donors(&self) -> impl Iterator<Item = u16> {
-        // Relaxed: as in `publish_donors`.
-        self.donors
-            .iter()
-            .map(|place| place.load(Ordering::Relaxed))
-            .take_while(|id| *id > 0)
-    }
-
-    /// What `account` may be charged while others wait: T = min(m, P + w·λ).
-    pub(crate) fn allowance(&self, account: &Account) -> Pages {
-        // Relaxed: as in `take`.
-        let level = self.level.load(Ordering::Relaxed);
-        if level == NO_LEVEL {
-            return account.limit();
-        }
-        let share = (u128::from(account.claim_weight()) * u128::from(level)) >> LEVEL_SHIFT;
-        let share = Pages::try_from(share).unwrap_or(NO_LIMIT);
-        account.protected().saturating_add(share).min(account.limit())
     }
 
     // --- The whole ---

@@ -174,6 +174,18 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
     std::thread::sleep(Duration::from_micros(200));
 }
 
+/// Rests as [`futex_wait`] does, again and again within `timeout`, as long as `word` holds `expected`.
+pub(crate) fn futex_wait_for(word: &AtomicU32, expected: u32, timeout: Duration) {
+    const REST: Duration = Duration::from_millis(5);
+    let mut left = timeout;
+    // Relaxed: as in `futex_wait`.
+    while !left.is_zero() && word.load(Ordering::Relaxed) == expected {
+        let rest = left.min(REST);
+        std::thread::sleep(rest);
+        left -= rest;
+    }
+}
+
 /// Nothing to do: waiting threads wake by themselves.
 pub(crate) fn futex_wake_one(_word: &AtomicU32) {}
 

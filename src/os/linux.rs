@@ -18,6 +18,7 @@ use core::ffi::{CStr, c_int, c_long};
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicU32, Ordering as Memory};
+use core::time::Duration;
 
 use super::posix::{self, KeepErrno};
 use super::{MapKind, Os};
@@ -220,6 +221,21 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
     let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: the address of a live, aligned 32-bit word, which the kernel reads atomically. No timeout.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, expected, forever) };
+}
+
+/// Parks the thread as [`futex_wait`] does, for `timeout` at most.
+pub(crate) fn futex_wait_for(word: &AtomicU32, expected: u32, timeout: Duration) {
+    let _errno = KeepErrno::new();
+    // All zeros is a valid time, whatever fields a platform has besides these two.
+    // SAFETY: two numbers, and padding on some platforms.
+    let mut most: libc::timespec = unsafe { MaybeUninit::zeroed().assume_init() };
+    // Beyond what fits it may return early, which it may anyway.
+    most.tv_sec = timeout.as_secs().min(1 << 30) as _;
+    most.tv_nsec = timeout.subsec_nanos() as _;
+    let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    let most = &raw const most;
+    // SAFETY: the address of a live, aligned 32-bit word, which the kernel reads atomically, and of a time.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, expected, most) };
 }
 
 /// Wakes one thread parked on `word`, if there is one.

@@ -11,6 +11,7 @@ use core::ffi::c_int;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
 
 use super::posix::{self, KeepErrno};
 use super::{MapKind, Os};
@@ -105,6 +106,19 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
     }
     // SAFETY: no precondition.
     unsafe { libc::usleep(SLEEP_US) };
+}
+
+/// Rests as [`futex_wait`] does, again and again within `timeout`, as long as `word` holds `expected`.
+pub(crate) fn futex_wait_for(word: &AtomicU32, expected: u32, timeout: Duration) {
+    const REST: Duration = Duration::from_millis(5);
+    let mut left = timeout;
+    // Relaxed: as in `futex_wait`.
+    while !left.is_zero() && word.load(Ordering::Relaxed) == expected {
+        let rest = left.min(REST);
+        // SAFETY: no precondition. A twentieth of a second fits.
+        unsafe { libc::usleep(rest.as_micros() as libc::useconds_t) };
+        left -= rest;
+    }
 }
 
 /// Nothing to do: waiting threads wake by themselves.

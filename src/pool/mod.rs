@@ -44,7 +44,7 @@ use crate::span::{Kind, Span, Spans, Tag};
 use bin::{Bin, Filled};
 use directory::Directory;
 use nursery::Nursery;
-pub(crate) use standing::Standing;
+pub(crate) use standing::{References, Standing};
 
 /// What all pools of one allocator draw on.
 pub(crate) struct Shared {
@@ -103,6 +103,8 @@ pub(crate) struct Pool {
     moved_out: AtomicU64,
     /// Bytes of large blocks, rounded up to pages.
     large_bytes: AtomicU64,
+    /// Who keeps the pool from becoming another tenant's. Beside statistics: it is written with every clone of a handle.
+    pub(crate) references: References,
     bins: [Once<Bin>; CLASSES],
 }
 
@@ -143,6 +145,7 @@ impl Pool {
                 scrubbed: AtomicU64::new(0),
                 moved_out: AtomicU64::new(0),
                 large_bytes: AtomicU64::new(0),
+                references: References::none(),
                 bins: [const { Once::new() }; CLASSES],
             }
         }

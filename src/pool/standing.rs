@@ -1,6 +1,11 @@
-//! Whose a pool is, and whether its tenant has retired.
+//! Whose a pool is, whether its tenant has retired, and who refers to it from outside.
 //!
-//! Above: `mod.rs`. Below: nothing. Written by the registry, under its lock; read by any thread that enters.
+//! Above: `mod.rs`. Below: nothing. The standing is written by the registry, under its lock, and read by any thread that
+//! enters; references are counted by the handles themselves.
+//!
+//! **Referred**: whoever makes a reference adds it and looks after that whether the tenant is live; who gives an id away
+//! marked the tenant as retired and looks after that for references. So of the two at least one sees the other, and a
+//! pool that a handle of its tenant refers to never becomes another tenant's. All four are SeqCst for this.
 
 use crate::base::sync::{AtomicBool, AtomicU64, Ordering, const_fn, in_one_order};
 use crate::span::Tag;
@@ -53,3 +58,42 @@ impl Standing {
         is_first
     }
 }
+
+/// How many handles and arenas refer to the tenant that a pool has.
+pub(crate) struct References {
+    count: AtomicU64,
+}
+
+impl References {
+    const_fn! {
+        pub(crate) const fn none() -> Self {
+            Self {
+                count: AtomicU64::new(0),
+            }
+        }
+    }
+
+    /// Adds one. A count of 64 bits does not come to its end.
+    pub(crate) fn add(&self) {
+        // SeqCst: ordered before the look at whether the tenant is live (**Referred**).
+        self.count.fetch_add(1, Ordering::SeqCst);
+        in_one_order();
+    }
+
+    /// Takes one back.
+    pub(crate) fn remove(&self) {
+        // Release: pairs with `is_none`; what was done by the reference happens before it is found to be gone.
+        let before = self.count.fetch_sub(1, Ordering::Release);
+        crate::check!(before > 0, "a reference that is taken back was added");
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_none(&self) -> bool {
+        in_one_order();
+        // SeqCst: ordered after the mark of `Standing::retire` (**Referred**); pairs with `remove`.
+        self.count.load(Ordering::SeqCst) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@
 use super::buckets::{BUCKETS, STEPS, bucket, end};
 
 /// Fraction bits of a level.
-const FRACTION: u32 = 24;
+pub(crate) const FRACTION: u32 = 24;
 
 /// A level λ: pages for each quarter of a weight, in units of 2⁻²⁴.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,20 +8,23 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::allowance::Level;
 use super::contract::Contract as Promised;
 use super::member::Reading;
 use super::policy::{Observation, SharePolicy};
 use super::round::Decisions;
 use super::solver::{Settings, Solver};
 use crate::base::units::PAGE;
-use crate::ledger::{Account, LEVEL_SHIFT, Ledger, NO_LEVEL, Purpose};
+use crate::ledger::{Account, Ledger, Purpose};
 use crate::tenant::TenantId;
 
 pub use crate::ledger::OnLimit;
 
-/// Fraction bits of the solver's levels.
-const SOLVER_SHIFT: u32 = 24;
+/// What a tenant is protected from its first moment.
+const FIRST_SPAN: u64 = 1;
+
+/// Pools that a round looks into, and that it trims, as in `control.rs` and `publish.rs`.
+const PRICED: usize = 32;
+const TRIMMED: usize = 16;
 
 /// What a tenant is promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +42,8 @@ pub struct Contract {
 pub struct Pool {
     /// In blocks in its callers' hands.
     pub live: u64,
-    /// In free spans, which are charged and can move.
+    /// In free blocks that wait in depots.
     pub free: u64,
-    /// In free blocks among live ones.
-    pub idle: u64,
 }
 
 /// What there is to read of a tenant. Sizes in pages.
@@ -149,7 +150,8 @@ impl Simulation {
         }));
         self.set_contract(id, contract);
         // What is reserved is there from the start, or the tenant would not be admitted.
-        self.ledger.protect(&self.slot(id).account, contract.reservation);
+        let kept = contract.reservation.max(FIRST_SPAN).min(contract.limit);
+        self.ledger.protect(&self.slot(id).account, kept);
         id
     }
 
@@ -207,9 +209,9 @@ impl Simulation {
         }
     }
 
-    /// Whether something happened since this was last asked that should not wait for the next round.
-    pub fn take_alarm(&mut self) -> bool {
-        self.ledger.take_alarm()
+    /// Whether something happened since the last round that should not wait for the next round.
+    pub fn is_alarmed(&self) -> bool {
+        self.ledger.is_alarmed()
     }
 
     /// Whose free pages cost least, cheapest first.
@@ -226,9 +228,11 @@ impl Simulation {
         self.ids.sort_unstable();
         self.ids.dedup();
         self.solver.set_tau(self.policy.tau());
+        let is_tight = self.ledger.take_alarm() || self.decisions.debt > 0;
+        let mut to_price = if is_tight { PRICED } else { 0 };
         let mut is_denied = false;
         for index in 0..self.ids.len() {
-            is_denied |= self.observe(self.ids[index], now);
+            is_denied |= self.observe(self.ids[index], now, &mut to_price);
         }
         if is_denied {
             self.denied_at = Some(now);
@@ -238,30 +242,35 @@ impl Simulation {
         self.decisions.clone_from(decisions);
         // 3. Publish, and move.
         let decisions = core::mem::take(&mut self.decisions);
-        let is_over = |at: Duration| now.saturating_sub(at) >= self.solver.settings.interval;
-        let ends = self.denied_at.is_none_or(is_over);
-        let round = self.apply(&decisions, ends, &mut release);
+        let round = self.apply(&decisions, &mut release);
         self.decisions = decisions;
+        // 4. How long allowances bind: until nobody was refused for an interval.
+        let is_over = |at: Duration| now.saturating_sub(at) >= self.solver.settings.interval;
+        if self.ledger.is_contended() && self.denied_at.is_none_or(is_over) {
+            self.ledger.end_contention();
+        }
         round
     }
 
     /// Reads one account and tells policy and solver. Says whether it was refused.
-    fn observe(&mut self, id: u16, now: Duration) -> bool {
+    fn observe(&mut self, id: u16, now: Duration, to_price: &mut usize) -> bool {
         let Some(Some(slot)) = self.slots.get_mut(usize::from(id)) else {
             return false;
         };
         let account = &slot.account;
         let (denied, emptied) = (account.denied_pages(), account.emptied());
-        let reading = Reading {
+        let mut reading = Reading {
             id,
             charged: account.charged(),
             protected: account.protected(),
             denied: denied - core::mem::replace(&mut slot.denied, denied),
             emptied: emptied - core::mem::replace(&mut slot.emptied, emptied),
-            live: slot.pool.live,
-            free: slot.pool.free,
-            idle: slot.pool.idle,
+            ..Reading::default()
         };
+        if *to_price > 0 && reading.charged > reading.protected {
+            *to_price -= 1;
+            (reading.live, reading.free) = (slot.pool.live, slot.pool.free);
+        }
         let mut seen = Observation::new(slot.tenant);
         let bytes = |pages: u64| pages * PAGE as u64;
         seen.elapsed = now - slot.observed.replace(now).unwrap_or(now);
@@ -283,7 +292,6 @@ impl Simulation {
     fn apply(
         &mut self,
         decisions: &Decisions,
-        ends_contention: bool,
         release: &mut impl FnMut(u16, u64) -> u64,
     ) -> Round {
         let mut round = Round {
@@ -292,41 +300,62 @@ impl Simulation {
             is_idle: decisions.moves_nothing(),
             ..Round::default()
         };
+        // 1. What only reports and refusals read.
         for (id, pages) in &decisions.entitlements {
             self.slot(*id).account.set_entitlement(*pages);
         }
-        for (id, claim) in &decisions.claims {
-            self.slot(*id).account.set_claim_weight(*claim);
+        // 2. Shares: down, then up.
+        round.protected_moved += self.protect(&decisions.lowered) + self.protect(&decisions.raised);
+        // 3. Allowances.
+        for (id, units) in &decisions.claims {
+            self.slot(*id).account.set_claim(*units);
         }
-        let levels = decisions.levels.iter().filter(|(group, _)| group.is_none());
-        let level = levels.map(|(_, level)| *level).next_back();
-        if level.is_some() || ends_contention {
-            // Allowances bind until nobody was refused for an interval.
-            self.publish_level(level);
+        for (_, level) in decisions.levels.iter().filter(|(group, _)| group.is_none()) {
+            self.ledger.publish_level(0, level.0);
         }
+        // 4. Whose frees flow back.
         for (id, frozen) in &decisions.frozen {
             self.slot(*id).account.set_frozen(*frozen);
         }
-        round.protected_moved += self.protect(&decisions.lowered);
-        for line in &decisions.transfers {
-            let pages = release(line.from, line.pages);
-            if pages > 0 {
-                self.ledger.uncharge(&self.slot(line.from).account, pages);
-                round.transfers.push((line.from, line.to, pages));
-            }
-        }
-        round.protected_moved += self.protect(&decisions.raised);
+        // 5. What the path of a request goes by.
         self.ledger.publish_eta(decisions.eta);
         self.ledger.publish_donors(decisions.donors.iter().copied());
+        // 6. What lies free, if somebody waits; then the shares that wait for it rise once more.
+        self.reclaim(decisions, release, &mut round);
+        if decisions.debt > 0 {
+            round.protected_moved += self.protect(&decisions.raised);
+        }
         round
     }
 
-    fn publish_level(&mut self, level: Option<Level>) {
-        let level = match level.unwrap_or(self.solver.level()) {
-            Level::UNLIMITED => NO_LEVEL,
-            Level(level) => level >> (SOLVER_SHIFT - LEVEL_SHIFT),
-        };
-        self.ledger.publish_level(level);
+    /// Has free memory flow back: what the plan moves; and while a debt is open, what those keep whose loans are called
+    /// back.
+    fn reclaim(&mut self, decisions: &Decisions, release: &mut impl FnMut(u16, u64) -> u64, round: &mut Round) {
+        let planned = decisions.transfers.iter().map(|line| line.from);
+        let frozen = decisions.frozen.iter().filter(|(_, frozen)| *frozen).map(|(id, _)| *id);
+        let owing = decisions.donors.iter().copied().filter(|_| decisions.debt > 0);
+        let mut given: Vec<(u16, u64)> = Vec::new();
+        for id in planned.chain(frozen).chain(owing) {
+            if given.len() == TRIMMED || given.iter().any(|(other, _)| *other == id) {
+                continue;
+            }
+            let pages = release(id, u64::MAX);
+            if pages > 0 {
+                self.ledger.uncharge(&self.slot(id).account, pages);
+            }
+            given.push((id, pages));
+        }
+        for line in &decisions.transfers {
+            let left = given.iter_mut().find(|(id, _)| *id == line.from);
+            let moved = left.map_or(0, |(_, left)| {
+                let moved = line.pages.min(*left);
+                *left -= moved;
+                moved
+            });
+            if moved > 0 {
+                round.transfers.push((line.from, line.to, moved));
+            }
+        }
     }
 
     /// Applies wishes in order; how many pages they moved.

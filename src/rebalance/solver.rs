@@ -319,11 +319,6 @@ impl Solver {
         }
     }
 
-    /// λ of tenants without a group.
-    pub(crate) fn level(&self) -> Level {
-        self.level
-    }
-
     /// What a report says of a tenant.
     pub(crate) fn figures(&self, id: u16) -> Option<Figures> {
         let member = self.member(id)?;

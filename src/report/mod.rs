@@ -4,8 +4,17 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "serde")]
+mod bound;
+mod events;
+#[cfg(any(feature = "metrics", feature = "prometheus"))]
+mod exported;
 mod snapshot;
 mod stats;
 
+pub use events::{Event, events, events_into};
 pub use snapshot::{ProcessStats, Snapshot, snapshot, snapshot_into};
 pub use stats::TenantStats;
+
+#[cfg(any(feature = "metrics", feature = "prometheus"))]
+pub(crate) use exported::{Exported, Number, PROCESS, Read, TENANT, Unit};

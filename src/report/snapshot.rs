@@ -1,28 +1,39 @@
 //! The numbers of all tenants and of the process, and their table.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
-use super::TenantStats;
+use super::stats::Sharing;
+use super::{Event, TenantStats};
 use crate::base::units::PAGE;
 use crate::error::HumanBytes;
 use crate::heap;
 use crate::ledger::NO_LIMIT;
 use crate::os;
+use crate::rebalance::{self, Pressure};
 use crate::tenant;
 
 /// What the process holds. Sizes in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default)
+)]
 #[non_exhaustive]
 pub struct ProcessStats {
     /// What all tenants share; `u64::MAX` while none is set.
+    #[cfg_attr(feature = "serde", serde(with = "super::bound"))]
     pub capacity: u64,
     /// The part of the capacity that is never lent.
     pub headroom: u64,
     /// Charged to all tenants together.
     pub charged: u64,
     /// What can still be charged before the headroom is touched.
+    #[cfg_attr(feature = "serde", serde(with = "super::bound"))]
     pub free: u64,
     /// Segments of 2 MiB in use.
     pub segments: u64,
@@ -36,6 +47,17 @@ pub struct ProcessStats {
     pub resident: u64,
     /// Threads that have used the allocator.
     pub threads: u64,
+    /// What anybody may still claim: free, and protected for nobody. `u64::MAX` without a capacity.
+    #[cfg_attr(feature = "serde", serde(with = "super::bound"))]
+    pub surplus: u64,
+    /// Charged by tenants beyond what their limits and the capacity allow.
+    pub overdraft: u64,
+    /// How short memory is.
+    pub level: Pressure,
+    /// Rounds of rebalancers so far.
+    pub rounds: u64,
+    /// How long the last one took, in nanoseconds.
+    pub last_round_ns: u64,
 }
 
 impl ProcessStats {
@@ -65,6 +87,15 @@ impl ProcessStats {
             purged: spans.purged_bytes,
             resident: os::resident_bytes().unwrap_or(0),
             threads: heap.count() as u64,
+            surplus: if lendable == NO_LIMIT {
+                u64::MAX
+            } else {
+                bytes(ledger.surplus().max(0).unsigned_abs())
+            },
+            overdraft: bytes(ledger.overdraft()),
+            level: rebalance::level(),
+            rounds: rebalance::rounds(),
+            last_round_ns: rebalance::last_round_ns(),
         }
     }
 }
@@ -78,6 +109,8 @@ pub struct Snapshot {
     pub tenants: Vec<(String, TenantStats)>,
     /// The process.
     pub process: ProcessStats,
+    /// What happened lately, oldest first.
+    pub events: Vec<Event>,
 }
 
 /// Reads the numbers of all tenants and of the process.
@@ -103,101 +136,192 @@ pub fn snapshot() -> Snapshot {
     Snapshot {
         tenants,
         process: ProcessStats::now(),
+        events: super::events(),
     }
 }
 
 /// Reads the numbers of tenants into `rows`, root first, by id, and returns how many there were room for. Allocates
 /// nothing.
 pub fn snapshot_into(rows: &mut [TenantStats]) -> usize {
-    let mut count = 0;
+    // 1. What is borrowed and left unused in all.
+    let (mut borrowed, mut all_unused) = (0, 0);
+    tenant::live_tenants(|pool, _| {
+        let sharing = Sharing::of(&pool.account);
+        borrowed += sharing.borrowed;
+        all_unused += sharing.unused;
+    });
+    // 2. The rows. What is lent is divided along the running sum of what is unused, so that it adds up to the page.
+    let lent = borrowed.min(all_unused);
+    let part = |unused: u64| u128::from(unused) * u128::from(lent) / u128::from(all_unused.max(1));
+    let (mut count, mut unused) = (0, 0);
     tenant::live_tenants(|pool, tag| {
         if let Some(row) = rows.get_mut(count) {
             *row = TenantStats::of(pool, tag);
+            let before = part(unused);
+            // What has become unused meanwhile is lent to nobody yet.
+            unused = (unused + Sharing::of(&pool.account).unused).min(all_unused);
+            row.lent = (part(unused) - before) as u64 * PAGE as u64;
             count += 1;
         }
     });
     count
 }
 
+/// Events that are printed.
+const PRINTED: usize = 10;
+
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self
-            .tenants
-            .iter()
-            .map(|(name, _)| name.chars().count())
-            .max()
-            .unwrap_or(0)
-            .max(6);
-        writeln!(
-            f,
-            "{:width$} {:>6} {:>11} {:>11} {:>11} {:>11} {:>11} {:>11} {:>11} {:>8}",
-            "tenant",
-            "weight",
-            "reservation",
-            "limit",
-            "charged",
-            "live",
-            "cached",
-            "peak",
-            "overdraft",
-            "denied"
-        )?;
-        let mut sum = TenantStats::default();
-        for (name, row) in &self.tenants {
-            write_row(f, width, name, Some(row.weight), row)?;
-            sum.reservation += row.reservation;
-            sum.charged += row.charged;
-            sum.live += row.live;
-            sum.cached += row.cached;
-            sum.overdraft += row.overdraft;
-            sum.denied += row.denied;
+        let names = self.tenants.iter().map(|(name, _)| name.chars().count());
+        let width = names.max().unwrap_or(0).max(6);
+        let rows = || self.tenants.iter().map(|(name, row)| (name.as_str(), row));
+        let sum = sum(rows().map(|(_, row)| row));
+        // 1. What each holds, 2. who may have what.
+        let holding = |name: &str, row: Option<&TenantStats>| Line {
+            name: name.into(),
+            width,
+            cells: [
+                (
+                    "weight",
+                    row.map_or(String::new(), |row| format!("{}", row.weight)),
+                ),
+                ("reservation", bytes(row.unwrap_or(&sum).reservation)),
+                ("limit", bytes(row.map_or(u64::MAX, |row| row.limit))),
+                ("charged", bytes(row.unwrap_or(&sum).charged)),
+                ("live", bytes(row.unwrap_or(&sum).live)),
+                ("cached", bytes(row.unwrap_or(&sum).cached)),
+                // Peaks were reached at different times: there is no sum.
+                ("peak", row.map_or(String::new(), |row| bytes(row.peak))),
+                ("overdraft", bytes(row.unwrap_or(&sum).overdraft)),
+                ("denied", format!("{}", row.unwrap_or(&sum).denied)),
+            ],
+        };
+        let sharing = |name: &str, row: Option<&TenantStats>| Line {
+            name: name.into(),
+            width,
+            cells: [
+                ("entitlement", bytes(row.unwrap_or(&sum).entitlement)),
+                ("protected", bytes(row.unwrap_or(&sum).protected)),
+                ("allowance", bytes(row.map_or(u64::MAX, |row| row.allowance))),
+                ("borrowed", bytes(row.unwrap_or(&sum).borrowed)),
+                ("lent", bytes(row.unwrap_or(&sum).lent)),
+                (
+                    "credit",
+                    row.map_or(String::new(), |row| signed(row.credit, row.debit)),
+                ),
+                ("churn/s", bytes(row.unwrap_or(&sum).churn)),
+                (
+                    "satisfied",
+                    row.map_or(String::new(), |row| percent(row.satisfaction)),
+                ),
+                (
+                    "pressure",
+                    row.map_or(String::new(), |row| format!("{}", row.pressure)),
+                ),
+            ],
+        };
+        write_table(f, rows(), holding)?;
+        if self.process.rounds > 0 {
+            writeln!(f)?;
+            write_table(f, rows(), sharing)?;
         }
-        sum.limit = u64::MAX;
-        write_row(f, width, "total", None, &sum)?;
-        let process = &self.process;
-        writeln!(
-            f,
-            "capacity {}, headroom {}, free {}; {} segments, mapped {}, metadata {}, purged {}, resident {}, threads {}",
-            Bytes(process.capacity),
-            Bytes(process.headroom),
-            Bytes(process.free),
-            process.segments,
-            Bytes(process.mapped),
-            Bytes(process.metadata),
-            Bytes(process.purged),
-            Bytes(process.resident),
-            process.threads,
-        )
+        writeln!(f, "{}", self.process)?;
+        let skipped = self.events.len().saturating_sub(PRINTED);
+        self.events
+            .iter()
+            .skip(skipped)
+            .try_for_each(|event| writeln!(f, "{event}"))
     }
 }
 
-fn write_row(
-    f: &mut fmt::Formatter<'_>,
+impl fmt::Display for ProcessStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "capacity {}, headroom {}, free {}, surplus {}, overdraft {}, pressure {}; {} segments, mapped {}, \
+             metadata {}, purged {}, resident {}, threads {}",
+            Bytes(self.capacity),
+            Bytes(self.headroom),
+            Bytes(self.free),
+            Bytes(self.surplus),
+            Bytes(self.overdraft),
+            self.level,
+            self.segments,
+            Bytes(self.mapped),
+            Bytes(self.metadata),
+            Bytes(self.purged),
+            Bytes(self.resident),
+            self.threads,
+        )?;
+        if self.rounds > 0 {
+            let last = Duration::from_nanos(self.last_round_ns);
+            write!(f, "; {} rounds, the last one in {last:.1?}", self.rounds)?;
+        }
+        Ok(())
+    }
+}
+
+/// The sums of those columns that have one.
+fn sum<'a>(rows: impl Iterator<Item = &'a TenantStats>) -> TenantStats {
+    rows.fold(TenantStats::default(), |mut sum, row| {
+        sum.reservation += row.reservation;
+        sum.charged += row.charged;
+        sum.live += row.live;
+        sum.cached += row.cached;
+        sum.overdraft += row.overdraft;
+        sum.denied += row.denied;
+        sum.entitlement += row.entitlement;
+        sum.protected += row.protected;
+        sum.borrowed += row.borrowed;
+        sum.lent += row.lent;
+        sum.churn += row.churn;
+        sum
+    })
+}
+
+/// A line of a table: cells with the heads of their columns.
+struct Line<const COLUMNS: usize> {
+    name: String,
     width: usize,
-    name: &str,
-    weight: Option<u64>,
-    row: &TenantStats,
+    cells: [(&'static str, String); COLUMNS],
+}
+
+/// Writes heads, rows, and a line for all of them.
+fn write_table<'a, const COLUMNS: usize>(
+    f: &mut fmt::Formatter<'_>,
+    rows: impl Iterator<Item = (&'a str, &'a TenantStats)>,
+    line: impl Fn(&str, Option<&TenantStats>) -> Line<COLUMNS>,
 ) -> fmt::Result {
-    let weight = weight.map_or(String::new(), |weight| alloc::format!("{weight}"));
-    let bytes = |bytes: u64| alloc::format!("{}", Bytes(bytes));
-    // Peaks were reached at different times: there is no sum.
-    let peak = if weight.is_empty() {
-        String::new()
+    let total = line("total", None);
+    write!(f, "{:width$}", "tenant", width = total.width)?;
+    for (head, _) in &total.cells {
+        write!(f, " {head:>11}")?;
+    }
+    writeln!(f)?;
+    for line in rows.map(|(name, row)| line(name, Some(row))).chain([total]) {
+        write!(f, "{:width$}", line.name, width = line.width)?;
+        for (_, cell) in &line.cells {
+            write!(f, " {cell:>11}")?;
+        }
+        writeln!(f)?;
+    }
+    Ok(())
+}
+
+fn bytes(bytes: u64) -> String {
+    format!("{}", Bytes(bytes))
+}
+
+fn signed(more: u64, less: u64) -> String {
+    if less > 0 {
+        format!("-{}", Bytes(less))
     } else {
-        bytes(row.peak)
-    };
-    writeln!(
-        f,
-        "{name:width$} {weight:>6} {:>11} {:>11} {:>11} {:>11} {:>11} {:>11} {:>11} {:>8}",
-        bytes(row.reservation),
-        bytes(row.limit),
-        bytes(row.charged),
-        bytes(row.live),
-        bytes(row.cached),
-        peak,
-        bytes(row.overdraft),
-        row.denied
-    )
+        bytes(more)
+    }
+}
+
+fn percent(thousandths: u64) -> String {
+    format!("{}.{} %", thousandths / 10, thousandths % 10)
 }
 
 /// Bytes for people, with a dash for what has no bound.

@@ -1,8 +1,12 @@
 //! The numbers of one tenant.
 
+use core::sync::atomic::Ordering;
+
 use crate::base::units::PAGE;
-use crate::ledger::NO_LIMIT;
+use crate::heap;
+use crate::ledger::{Account, NO_LIMIT, Pages};
 use crate::pool::Pool;
+use crate::rebalance::{self, Pressure};
 use crate::span::Tag;
 use crate::tenant::{Tenant, TenantId};
 
@@ -12,6 +16,11 @@ use crate::tenant::{Tenant, TenantId};
 /// lines, pages), and as live what a thread keeps in its cache: at most two magazines for each size class and thread,
 /// none once the caches are flushed (a thread's exit, [`maintain`](crate::maintain)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default)
+)]
 #[non_exhaustive]
 pub struct TenantStats {
     /// Who it is.
@@ -21,6 +30,7 @@ pub struct TenantStats {
     /// Bytes that can always be obtained.
     pub reservation: u64,
     /// Bytes never exceeded, but for overdraft; `u64::MAX` if there is no limit.
+    #[cfg_attr(feature = "serde", serde(with = "super::bound"))]
     pub limit: u64,
     /// Pages counted to it: live and cached blocks, what lies free between them, and charges.
     pub charged: u64,
@@ -38,12 +48,47 @@ pub struct TenantStats {
     pub scrubbed: u64,
     /// Its bytes that were zeroed before other tenants got their pages.
     pub moved_out: u64,
+    /// Its weight's part of the capacity, between reservation and limit. 0 until there was a round of a
+    /// [`Rebalancer`](crate::Rebalancer).
+    pub entitlement: u64,
+    /// The part of its entitlement that nobody else may have.
+    pub protected: u64,
+    /// What it may hold while others, below theirs, are refused; `u64::MAX` while nothing binds but the capacity.
+    #[cfg_attr(feature = "serde", serde(with = "super::bound"))]
+    pub allowance: u64,
+    /// Charged above its entitlement: what it has from others. 0 until there was a round.
+    pub borrowed: u64,
+    /// What others have of it: its part of all that is borrowed, by what it leaves unused of its entitlement. In a
+    /// [`snapshot`](crate::snapshot) what all lend is what all borrow; by itself it goes by the sums of the last round.
+    pub lent: u64,
+    /// All it was ever granted above what was protected for it at the time.
+    pub granted_loans: u64,
+    /// What becomes free of it, in bytes a second, as of the last round that looked at it.
+    pub churn: u64,
+    /// On average over the last minutes, what it lent beyond what it borrowed; first in turn under shortage.
+    pub credit: u64,
+    /// … and what it borrowed beyond what it lent. One of the two is 0.
+    pub debit: u64,
+    /// What it holds of what it would use, in thousandths.
+    pub satisfaction: u64,
+    /// How short memory is for it.
+    pub pressure: Pressure,
 }
 
 impl TenantStats {
     pub(super) fn of(pool: &Pool, tag: Tag) -> Self {
         let account = &pool.account;
         let bytes = |pages: u64| pages * PAGE as u64;
+        let figures = account.figures();
+        // Relaxed, all: numbers to look at.
+        let (demand, credit) = (
+            figures.demand.load(Ordering::Relaxed),
+            figures.credit.load(Ordering::Relaxed),
+        );
+        let churn = figures.churn.load(Ordering::Relaxed);
+        let (ledger, sharing) = (&heap::heap().shared.ledger, Sharing::of(account));
+        let (all_borrowed, all_unused) = rebalance::sums_of_lending();
+        let allowance = ledger.allowance(account);
         // Charged is read last: blocks found live have their pages charged by then.
         let holdings = pool.holdings();
         Self {
@@ -63,7 +108,52 @@ impl TenantStats {
             denied: account.denied(),
             scrubbed: bytes(pool.scrubbed()),
             moved_out: bytes(pool.moved_out()),
+            entitlement: bytes(account.entitlement()),
+            protected: bytes(account.protected()),
+            allowance: if allowance == NO_LIMIT {
+                u64::MAX
+            } else {
+                bytes(allowance)
+            },
+            borrowed: bytes(sharing.borrowed),
+            lent: bytes(sharing.lent(all_borrowed.min(all_unused), all_unused)),
+            granted_loans: bytes(account.loaned()),
+            churn: bytes(churn),
+            credit: bytes(credit.max(0).unsigned_abs()),
+            debit: bytes(credit.min(0).unsigned_abs()),
+            satisfaction: rebalance::satisfaction(account.charged(), demand),
+            pressure: rebalance::pressure_of(ledger, account),
         }
+    }
+}
+
+/// How an account stands to its entitlement, in pages.
+pub(super) struct Sharing {
+    /// Charged above it.
+    pub(super) borrowed: Pages,
+    /// Left unused of it.
+    pub(super) unused: Pages,
+}
+
+impl Sharing {
+    pub(super) fn of(account: &Account) -> Self {
+        let (charged, entitlement) = (account.charged(), account.entitlement());
+        // Before the first round nobody is entitled to anything, and nobody borrows.
+        let is_known = rebalance::rounds() > 0;
+        Self {
+            borrowed: if is_known {
+                charged.saturating_sub(entitlement)
+            } else {
+                0
+            },
+            unused: entitlement.saturating_sub(charged),
+        }
+    }
+
+    /// Its part of `lent`, by what it leaves unused of `all_unused`.
+    fn lent(&self, lent: Pages, all_unused: Pages) -> Pages {
+        let unused = u128::from(self.unused.min(all_unused));
+        (unused * u128::from(lent) / u128::from(all_unused.max(1))) as Pages
     }
 }
 

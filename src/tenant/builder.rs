@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 
-use super::{Tenant, registry};
+use super::{Group, Tenant, registry};
 use crate::error::Error;
 use crate::ledger::OnLimit;
 
@@ -15,6 +15,7 @@ pub struct TenantBuilder {
     pub(super) reservation: u64,
     pub(super) limit: Option<u64>,
     pub(super) on_limit: OnLimit,
+    pub(super) group: Option<Group>,
 }
 
 impl TenantBuilder {
@@ -25,6 +26,7 @@ impl TenantBuilder {
             reservation: 0,
             limit: None,
             on_limit: OnLimit::default(),
+            group: None,
         }
     }
 
@@ -59,8 +61,9 @@ impl TenantBuilder {
     ///
     /// [`Error::InvalidConfig`] for a name that is empty, longer than 255 bytes or has control characters,
     /// [`Error::InvalidWeight`], [`Error::LimitBelowReservation`], [`Error::ReservationsExceedCapacity`],
-    /// [`Error::NameTaken`], [`Error::TooManyTenants`] beyond 65,535 at a time, [`Error::OutOfMemory`]. Then there is
-    /// no new tenant.
+    /// [`Error::EntitlementPending`] if what it reserves is lent to others at present, [`Error::NameTaken`],
+    /// [`Error::TooManyTenants`] beyond 65,535 at a time, [`Error::Retired`] for a group that has retired,
+    /// [`Error::OutOfMemory`]. Then there is no new tenant.
     pub fn build(self) -> Result<Tenant, Error> {
         registry::create(&self)
     }

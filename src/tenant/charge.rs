@@ -67,7 +67,7 @@ impl Tenant {
             charge()
         });
         if let Err(refusal) = granted {
-            heap::heap().shared.ledger.deny(&pool.account, pages);
+            heap::deny(pool, pages);
             return Err(self.explain(refusal, bytes));
         }
         let charge = Charge {

@@ -48,16 +48,13 @@ impl<F: Future> InTenant for F {}
 #[must_use = "futures do nothing unless polled"]
 #[derive(Debug)]
 pub struct TenantFuture<F> {
-    /// Dropped by hand, inside the tenant.
-    inner: ManuallyDrop<F>,
-    target: Target,
+    inner: Inside<F>,
 }
 
 impl<F> TenantFuture<F> {
     fn new(inner: F, target: Target) -> Self {
         Self {
-            inner: ManuallyDrop::new(inner),
-            target,
+            inner: Inside::new(inner, target),
         }
     }
 }
@@ -66,14 +63,49 @@ impl<F: Future> Future for TenantFuture<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let target = self.target;
-        // SAFETY: `inner` is pinned whenever the whole is: it is never moved out, and `drop` drops it in place.
-        let inner = unsafe { self.map_unchecked_mut(|this| &mut *this.inner) };
-        target.in_scope(|| inner.poll(context))
+        // SAFETY: `inner` is pinned whenever the whole is; nothing else moves it.
+        let inner = unsafe { self.map_unchecked_mut(|this| &mut this.inner) };
+        inner.enter(|future| future.poll(context))
     }
 }
 
-impl<F> Drop for TenantFuture<F> {
+/// Something that is used and dropped in a tenant, wherever it is moved before it is pinned.
+#[derive(Debug)]
+pub(crate) struct Inside<T> {
+    /// Dropped by hand, inside the tenant.
+    inner: ManuallyDrop<T>,
+    target: Target,
+}
+
+impl<T> Inside<T> {
+    pub(crate) fn new(inner: T, target: Target) -> Self {
+        Self {
+            inner: ManuallyDrop::new(inner),
+            target,
+        }
+    }
+
+    /// Uses it in the tenant.
+    pub(crate) fn enter<R>(self: Pin<&mut Self>, act: impl FnOnce(Pin<&mut T>) -> R) -> R {
+        let target = self.target;
+        // SAFETY: `inner` is pinned whenever the whole is: it is never moved out, and `drop` drops it in place.
+        let inner = unsafe { self.map_unchecked_mut(|this| &mut *this.inner) };
+        target.in_scope(|| act(inner))
+    }
+
+    /// Looks at it from where the caller is.
+    #[cfg(feature = "tower")]
+    pub(crate) fn get(&self) -> &T {
+        &self.inner
+    }
+
+    #[cfg(feature = "tower")]
+    pub(crate) fn target(&self) -> Target {
+        self.target
+    }
+}
+
+impl<T> Drop for Inside<T> {
     fn drop(&mut self) {
         let target = self.target;
         // SAFETY: dropped here and nowhere else, in place, and not used after.

@@ -23,6 +23,14 @@ impl TenantId {
         Self::of(Tag::new(index, generation))
     }
 
+    /// The id with these numbers, which a tenant need not have had.
+    #[cfg(feature = "serde")]
+    pub(crate) fn from_parts(index: u16, generation: u64) -> Option<Self> {
+        (1..=Tag::MAX_GENERATION)
+            .contains(&generation)
+            .then(|| Self::of(Tag::new(index, generation)))
+    }
+
     /// The number, below 65,536; 0 is root.
     pub fn index(self) -> u16 {
         self.tag().id()

@@ -5,6 +5,7 @@
 //! ```text
 //!  Tenant, TenantBuilder   a handle and its making           mod.rs, builder.rs
 //!  registry                names, ids, retirement            registry.rs
+//!  Group, GroupBuilder     tenants that share a contract     group.rs
 //!  Entered, in_scope, wrap who a thread works for            scope.rs
 //!  TenantFuture            … and a task                      future.rs
 //!  Charge                  memory held elsewhere             charge.rs
@@ -13,6 +14,7 @@
 mod builder;
 mod charge;
 mod future;
+mod group;
 mod id;
 mod registry;
 mod scope;
@@ -20,14 +22,30 @@ mod scope;
 pub use builder::TenantBuilder;
 pub use charge::Charge;
 pub use future::{InTenant, TenantFuture};
+pub use group::{Group, GroupBuilder};
 pub use id::TenantId;
 pub use scope::{Entered, wrap};
 
-pub(crate) use registry::{hold_for_fork, live_tenants, release_after_fork, sweep};
+#[cfg(feature = "tower")]
+pub(crate) use future::Inside;
+pub(crate) use registry::{hold_for_fork, live_tenants, release_after_fork, sweep, while_all_stand};
+#[cfg(any(feature = "tower", feature = "tracing"))]
+pub(crate) use scope::Target;
+
+/// Runs `act` with what it allocates charged to root.
+pub(crate) fn in_root<T>(act: impl FnOnce() -> T) -> T {
+    scope::Target::ROOT.in_scope(act)
+}
 
 /// The name of the tenant with this id, if it is not vacant.
 pub(crate) fn name_of(id: TenantId) -> Option<String> {
     Some(registry::by_tag(id.tag())?.name().into())
+}
+
+/// Whether the tenant with this id has not retired.
+#[cfg(any(feature = "metrics", feature = "prometheus"))]
+pub(crate) fn is_live(id: TenantId) -> bool {
+    scope::Target::of(id.tag()).is_some_and(|target| target.pool().is_live(id.tag()))
 }
 
 use alloc::string::String;
@@ -111,7 +129,7 @@ impl Tenant {
     /// [`Error::InvalidWeight`], [`Error::Retired`].
     pub fn set_weight(&self, weight: u32) -> Result<(), Error> {
         check_weight(weight)?;
-        registry::with_live(self, |pool, _| {
+        registry::with_live(self, |pool| {
             pool.account.set_weight(weight);
             Ok(())
         })
@@ -122,13 +140,10 @@ impl Tenant {
     ///
     /// # Errors
     ///
-    /// [`Error::LimitBelowReservation`], [`Error::ReservationsExceedCapacity`], [`Error::Retired`].
+    /// [`Error::LimitBelowReservation`], [`Error::ReservationsExceedCapacity`], [`Error::EntitlementPending`] if what is
+    /// missing is lent to others at present, [`Error::Retired`]. Then nothing has changed.
     pub fn set_reservation(&self, bytes: u64) -> Result<(), Error> {
-        registry::with_live(self, |pool, others_reserve| {
-            let pages = bytes.div_ceil(PAGE as u64);
-            check_reservation(pages, pool.account.limit(), others_reserve)?;
-            registry::reserve(&pool.account, pages)
-        })
+        registry::set_reservation(self, bytes.div_ceil(PAGE as u64))
     }
 
     /// Sets the bytes that it never exceeds, but for counted overdraft; `None`: no limit. Rounded down to pages.
@@ -140,7 +155,7 @@ impl Tenant {
     /// [`Error::LimitBelowReservation`], [`Error::Retired`], and [`Error::InvalidConfig`] for root, which has no limit.
     pub fn set_limit(&self, bytes: Option<u64>) -> Result<(), Error> {
         self.check_not_root("limit")?;
-        registry::with_live(self, |pool, _| {
+        registry::with_live(self, |pool| {
             let pages = limit_pages(bytes);
             if pages < pool.account.reservation() {
                 return Err(Error::LimitBelowReservation);
@@ -159,7 +174,7 @@ impl Tenant {
     /// [`Error::Retired`], and [`Error::InvalidConfig`] for root, whose allocations always succeed.
     pub fn set_on_limit(&self, on_limit: OnLimit) -> Result<(), Error> {
         self.check_not_root("on_limit")?;
-        registry::with_live(self, |pool, _| {
+        registry::with_live(self, |pool| {
             pool.account.set_on_limit(on_limit);
             Ok(())
         })
@@ -244,24 +259,4 @@ fn check_weight(weight: u32) -> Result<(), Error> {
 /// Pages of a limit in bytes.
 fn limit_pages(bytes: Option<u64>) -> u64 {
     bytes.map_or(NO_LIMIT, |bytes| bytes / PAGE as u64)
-}
-
-/// **Admission**: a reservation must fit under the tenant's limit, and all of them under the capacity. Sizes in pages.
-fn check_reservation(pages: u64, limit: u64, others_reserve: u64) -> Result<(), Error> {
-    if limit < pages {
-        return Err(Error::LimitBelowReservation);
-    }
-    let free = heap::heap()
-        .shared
-        .ledger
-        .lendable()
-        .saturating_sub(others_reserve);
-    if pages > free {
-        let bytes = |pages: u64| pages.saturating_mul(PAGE as u64);
-        return Err(Error::ReservationsExceedCapacity {
-            asked: bytes(pages),
-            free: bytes(free),
-        });
-    }
-    Ok(())
 }

@@ -7,18 +7,26 @@
 //! |---|---|
 //! | vacant | its pool has nobody's tag |
 //! | live | its name is known, its pool may be entered |
-//! | draining | retired; something is charged, or a thread is inside |
+//! | draining | retired; something is charged, a thread is inside, or a handle or arena refers to it |
 //!
 //! **Generation**: an id's generations ascend and never repeat; an id that has used them up is set aside.
-//! **Last seen**: an id becomes vacant only when, after it was marked retired, nothing is charged to it and no thread
-//! has it in use (`Threads::forget`): so nobody works on a pool that has become another tenant's.
+//! **Last seen**: an id becomes vacant only when, after it was marked retired, no thread has it in use
+//! (`Threads::forget`), nothing refers to it (**Referred**, `pool/standing.rs`) and nothing is charged to it: so nobody
+//! works on a pool that has become another tenant's.
+
+mod groups;
+
+pub(super) use groups::{
+    create_group, find_group, group_of, retire_group, set_group_limit, set_group_reservation,
+    set_group_weight,
+};
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::scope::Target;
-use super::{Tenant, TenantBuilder, check_name, check_reservation, check_weight, limit_pages};
+use super::{Tenant, TenantBuilder, check_name, check_weight, limit_pages};
 use crate::base::lock::{Lock, Rank};
 use crate::base::units::PAGE;
 use crate::error::Error;
@@ -26,6 +34,7 @@ use crate::heap;
 use crate::ledger::{Account, Pages};
 use crate::pool::Pool;
 use crate::span::Tag;
+use groups::Groups;
 
 /// The number of ids, root's included.
 const IDS: usize = 1 << 16;
@@ -42,8 +51,9 @@ struct Registry {
     /// Ids that are vacant, the one longest vacant first.
     vacant: VecDeque<u16>,
     draining: Vec<u16>,
-    /// Pages that all live tenants but root reserve.
+    /// Pages that are promised to all live tenants but root, and to groups (**Admission**, `registry/groups.rs`).
     reserved: Pages,
+    groups: Groups,
 }
 
 struct Entry {
@@ -74,6 +84,7 @@ impl Registry {
             vacant: VecDeque::new(),
             draining: Vec::new(),
             reserved: 0,
+            groups: Groups::new(),
         }
     }
 
@@ -117,7 +128,7 @@ impl Registry {
     /// Makes the ids vacant that have drained (**Last seen**).
     fn sweep(&mut self) {
         let threads = heap::heap();
-        let (entries, vacant) = (&self.entries, &mut self.vacant);
+        let (entries, vacant, groups) = (&self.entries, &mut self.vacant, &mut self.groups);
         self.draining.retain(|id| {
             let tag = Tag::new(*id, entries[*id as usize].generation);
             let Some(pool) = threads.shared.pool(tag) else {
@@ -126,10 +137,13 @@ impl Registry {
             // 1. What threads keep goes back, and 2. what bins keep.
             let is_forgotten = threads.forget(tag);
             pool.trim(&threads.shared);
-            if !is_forgotten || pool.account.charged() > 0 {
+            // References first: what the last one charged is seen then.
+            if !is_forgotten || !pool.references.is_none() || pool.account.charged() > 0 {
                 return true;
             }
+            groups.count(pool.account.group(), -1);
             pool.set_tag(Tag::NOBODY);
+            threads.shared.ledger.touch(*id);
             if tag.generation() < Tag::MAX_GENERATION {
                 vacant.push_back(*id);
             }
@@ -151,7 +165,14 @@ pub(super) fn create(builder: &TenantBuilder) -> Result<Tenant, Error> {
         if builder.name == "root" || registry.by_name.contains_key(builder.name.as_str()) {
             return Err(Error::NameTaken);
         }
-        check_reservation(reservation, limit, registry.reserved_by_all())?;
+        let group = match &builder.group {
+            Some(group) => {
+                registry.groups.check(group)?;
+                group.number
+            }
+            None => 0,
+        };
+        registry.admit(group, 0, reservation, limit)?;
         // 3. An id and its pool.
         let (id, generation) = registry.next_id()?;
         let Some(pool) = heap::heap().shared.pool_or_create(id) else {
@@ -163,6 +184,7 @@ pub(super) fn create(builder: &TenantBuilder) -> Result<Tenant, Error> {
         account.set_weight(builder.weight);
         account.set_limit(limit);
         account.set_on_limit(builder.on_limit);
+        account.set_group(group);
         // 4. What it is promised, or it does not come into being.
         if let Err(pending) = reserve(account, reservation) {
             heap::heap().shared.ledger.protect(account, 0);
@@ -180,8 +202,10 @@ pub(super) fn create(builder: &TenantBuilder) -> Result<Tenant, Error> {
             None => registry.entries.push(entry),
         }
         registry.by_name.insert(name, id);
-        registry.reserved += reservation;
+        registry.book(group, 0, reservation);
+        registry.groups.count(group, 1);
         pool.set_tag(Tag::new(id, generation));
+        heap::heap().shared.ledger.touch(id);
         registry.tenant(id).ok_or(Error::OutOfMemory)
     })
 }
@@ -202,10 +226,14 @@ pub(super) fn reserve(account: &Account, pages: Pages) -> Result<(), Error> {
     }
     if granted < pages {
         ledger.protect(account, before);
+        heap::want(pages - account.reservation().min(pages), account.group());
         return Err(Error::EntitlementPending {
             debt: (pages - granted).saturating_mul(PAGE as u64),
             eta: ledger.eta(),
         });
+    }
+    if pages > account.reservation() {
+        ledger.meet();
     }
     account.set_reservation(pages);
     Ok(())
@@ -220,9 +248,10 @@ pub(super) fn retire(tenant: &Tenant) -> Result<(), Error> {
             return Err(Error::Retired);
         }
         registry.by_name.remove(&tenant.name);
-        registry.reserved -= pool.account.reservation();
+        registry.book(pool.account.group(), pool.account.reservation(), 0);
         pool.account.set_reservation(0);
         heap::heap().shared.ledger.protect(&pool.account, 0);
+        heap::heap().shared.ledger.touch(tag.id());
         heap::give_prepaid_back(pool);
         registry.draining.push(tag.id());
         registry.sweep();
@@ -258,23 +287,43 @@ pub(super) fn by_tag(tag: Tag) -> Option<Tenant> {
     with_registry(|registry| registry.tenant(tag.id()).filter(|tenant| tenant.tag() == tag))
 }
 
-/// Runs `act` on a tenant that is alive and stays so meanwhile; `act` gets what the others reserve, in pages.
+/// Runs `act` on a tenant that is alive and stays so meanwhile.
 pub(super) fn with_live<T>(
     tenant: &Tenant,
-    act: impl FnOnce(&'static Pool, u64) -> Result<T, Error>,
+    act: impl FnOnce(&'static Pool) -> Result<T, Error>,
 ) -> Result<T, Error> {
+    with_registry(|_| act_on_live(tenant, act))
+}
+
+fn act_on_live<T>(tenant: &Tenant, act: impl FnOnce(&'static Pool) -> Result<T, Error>) -> Result<T, Error> {
+    if tenant.is_retired() {
+        return Err(Error::Retired);
+    }
+    let done = act(tenant.pool())?;
+    heap::heap().shared.ledger.touch(tenant.tag().id());
+    Ok(done)
+}
+
+/// Promises a tenant `pages`, if they can be had.
+pub(super) fn set_reservation(tenant: &Tenant, pages: Pages) -> Result<(), Error> {
     with_registry(|registry| {
-        if tenant.is_retired() {
-            return Err(Error::Retired);
-        }
-        let account = &tenant.pool().account;
-        let before = account.reservation();
-        let done = act(tenant.pool(), registry.reserved_by_all() - before);
-        if tenant.tag() != Tag::ROOT {
-            registry.reserved = registry.reserved - before + account.reservation();
-        }
-        done
+        act_on_live(tenant, |pool| {
+            let account = &pool.account;
+            let (group, before) = (account.group(), account.reservation());
+            registry.admit(group, before, pages, account.limit())?;
+            reserve(account, pages)?;
+            if tenant.tag() != Tag::ROOT {
+                registry.book(group, before, pages);
+            }
+            Ok(())
+        })
     })
+}
+
+/// Runs `act` while nobody is made, retired or changed. It may not allocate, nor call what takes the registry's lock.
+pub(crate) fn while_all_stand<T>(act: impl FnOnce() -> T) -> T {
+    let _registry = REGISTRY.lock();
+    act()
 }
 
 /// Calls `each` with every tenant that is not vacant, root first, by id. Allocates nothing; nor may `each`, or take

@@ -2,17 +2,19 @@
 //!
 //! Above: `Tenant`, futures, `wrap`. Below: the thread's caches, between which entering switches.
 //!
-//! Two ways to change tenant. A **guard** ([`Entered`]) restores on drop what was there when it was made; dropping an
-//! outer guard leaves all inner ones, whose own drops then do nothing, and a forgotten one is left with the next outer.
-//! A **closure** ([`Tenant::in_scope`]) or a poll restores what was there before it, whatever guards were made or
-//! forgotten inside, on unwind as well.
+//! A **guard** ([`Entered`]) restores on drop what was there when it was made. A **closure** ([`Tenant::in_scope`]) or
+//! a poll is the same with an end that nobody can miss, on unwind as well.
+//!
+//! Guards can be dropped in the wrong order, and forgotten. Leaving a scope leaves all scopes inside it, as far as they
+//! stand still, and a guard whose scope was left before does nothing when it is dropped (`cache/scopes.rs`, **Stands**):
+//! not even if others have been made since. So a forgotten guard is left with the next scope around it.
 
 #![allow(unsafe_code)] // Sets the thread's current cache.
 
 use core::marker::PhantomData;
 
 use super::Tenant;
-use crate::cache::set_current;
+use crate::cache::{Scope, set_current};
 use crate::heap;
 use crate::pool::Pool;
 use crate::span::Tag;
@@ -64,7 +66,7 @@ impl Target {
 
     /// Makes it this thread's tenant; root, if it has retired.
     #[inline]
-    fn enter(self) {
+    fn switch(self) {
         let thread = match crate::cache::current().thread() {
             Some(thread) => Some(thread),
             None => heap::thread(),
@@ -76,44 +78,27 @@ impl Target {
         }
     }
 
+    /// Begins a scope.
+    #[inline]
+    pub(crate) fn enter(self) -> Entered<'static> {
+        let previous = Self::current();
+        self.switch();
+        let scope = match crate::cache::current().thread() {
+            Some(thread) => thread.enter_scope(),
+            None => Scope::NONE,
+        };
+        Entered {
+            previous,
+            scope,
+            tenant: PhantomData,
+        }
+    }
+
     /// Runs `act` inside and restores what was there before.
     #[inline]
     pub(crate) fn in_scope<T>(self, act: impl FnOnce() -> T) -> T {
-        let _restore = Restore {
-            previous: Self::current(),
-            depth: depth(),
-        };
-        self.enter();
+        let _in = self.enter();
         act()
-    }
-}
-
-/// How many guards this thread is in; 0 where it is unknown to the allocator.
-#[inline]
-fn depth() -> u32 {
-    crate::cache::current()
-        .thread()
-        .map_or(0, |thread| thread.depth())
-}
-
-#[inline]
-fn set_depth(depth: u32) {
-    if let Some(thread) = crate::cache::current().thread() {
-        thread.set_depth(depth);
-    }
-}
-
-/// Restores the scope that was there before, exactly.
-struct Restore {
-    previous: Target,
-    depth: u32,
-}
-
-impl Drop for Restore {
-    #[inline]
-    fn drop(&mut self) {
-        self.previous.enter();
-        set_depth(self.depth);
     }
 }
 
@@ -125,31 +110,16 @@ impl Drop for Restore {
 #[derive(Debug)]
 pub struct Entered<'a> {
     previous: Target,
-    /// Which guard of the thread this is, counted from 1.
-    depth: u32,
-    scope: PhantomData<(&'a Tenant, *const ())>,
-}
-
-impl Entered<'_> {
-    fn new(target: Target) -> Self {
-        let previous = Target::current();
-        target.enter();
-        let depth = depth() + 1;
-        set_depth(depth);
-        Self {
-            previous,
-            depth,
-            scope: PhantomData,
-        }
-    }
+    scope: Scope,
+    tenant: PhantomData<(&'a Tenant, *const ())>,
 }
 
 impl Drop for Entered<'_> {
+    #[inline]
     fn drop(&mut self) {
-        // An outer guard that was dropped before has left this scope already.
-        if depth() >= self.depth {
-            self.previous.enter();
-            set_depth(self.depth - 1);
+        let thread = crate::cache::current().thread();
+        if thread.is_some_and(|thread| thread.leave_scope(self.scope)) {
+            self.previous.switch();
         }
     }
 }
@@ -180,13 +150,13 @@ impl Tenant {
     /// ```
     #[inline]
     pub fn enter(&self) -> Entered<'_> {
-        Entered::new(self.target)
+        self.target.enter()
     }
 
     /// [`enter`](Tenant::enter) with a guard that borrows nothing.
     #[inline]
     pub fn enter_owned(&self) -> Entered<'static> {
-        Entered::new(self.target)
+        self.target.enter()
     }
 
     /// Runs `act` with this as the thread's tenant, and restores what was there before, also on unwind.
@@ -195,7 +165,7 @@ impl Tenant {
         self.target.in_scope(act)
     }
 
-    pub(super) fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         self.target
     }
 }

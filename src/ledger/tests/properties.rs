@@ -71,7 +71,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             1 => (8u64..600).prop_map(|pages| Step::Capacity { pages }),
             1 => (who.clone(), 0u64..40).prop_map(|(who, pages)| Step::Prepay { who, pages }),
             1 => who.clone().prop_map(|who| Step::Settle { who }),
-            1 => prop_oneof![Just(NO_LEVEL), 0u64..(1 << 18)].prop_map(|level| Step::Publish { level }),
+            1 => prop_oneof![Just(NO_LEVEL), 0u64..(1 << 28)].prop_map(|level| Step::Publish { level }),
             1 => who.prop_map(|who| Step::Deny { who }),
         ],
         0..60,
@@ -172,7 +172,11 @@ impl Bench {
                 }
             }
             Step::Settle { who } => self.ledger.settle(&self.accounts[who]),
-            Step::Publish { level } => self.ledger.publish_level(level),
+            Step::Publish { level } => {
+                self.ledger.publish_level(0, level);
+                self.ledger.publish_level(1, level);
+                self.ledger.end_contention();
+            }
             Step::Deny { who } => self.ledger.deny(&self.accounts[who], 1),
         }
         self.check()
@@ -291,7 +295,7 @@ fn prepaid_pages_are_used_first_and_come_back_when_there_was_no_memory() {
 #[test]
 fn an_allowance_binds_only_while_somebody_below_his_own_was_refused() {
     let (ledger, greedy, poor) = (ledger(1000), Account::new(1), Account::new(2));
-    ledger.publish_level(1 << LEVEL_SHIFT);
+    ledger.publish_level(0, (1 << LEVEL_SHIFT) / u64::from(CLAIM_UNITS));
     assert_eq!(ledger.allowance(&greedy), 100);
     let _far = ledger.charge(&greedy, 500, Purpose::Ambient).unwrap();
     ledger.deny(&poor, 1);
@@ -300,7 +304,7 @@ fn an_allowance_binds_only_while_somebody_below_his_own_was_refused() {
         Err(Refusal::Capacity)
     );
     let _its = ledger.charge(&poor, 100, Purpose::Ambient).unwrap();
-    ledger.publish_level(1 << LEVEL_SHIFT);
+    ledger.end_contention();
     let _again = ledger.charge(&greedy, 1, Purpose::Ambient).unwrap();
 }
 

@@ -1,0 +1,149 @@
+//! What happened lately: a ring of a fixed size, written without allocating from wherever it happens.
+//!
+//! Above: `notice.rs` writes, `report/` reads. Below: nothing.
+//!
+//! Events of one kind and tenant that follow each other closely are one entry with a count, so that a storm of refusals
+//! does not push everything else out.
+
+use crate::base::checks::{at, at_mut};
+use crate::ledger::Pages;
+use crate::span::Tag;
+
+/// Entries that are kept.
+pub(crate) const KEPT: usize = 128;
+
+/// An event joins one of the last so many entries …
+const NEAR: usize = 16;
+
+/// … if that began within so many milliseconds.
+const CLOSE_MS: u64 = 1000;
+
+/// What can happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum EventKind {
+    /// The surplus is above its high mark (6 % of the capacity) again.
+    #[default]
+    High,
+    /// The surplus fell below 4 % of the capacity: soft pressure.
+    Soft,
+    /// … below 2 %: hard pressure.
+    Hard,
+    /// … below 1 %, or overdraft exceeds the headroom.
+    Low,
+    /// A tenant was refused memory at its own limit, or its group's.
+    Max,
+    /// A tenant was refused memory below its limit: there was none to be had.
+    Denied,
+    /// A tenant's ambient allocations went over its limit, or over the capacity.
+    Overdraft,
+    /// A tenant was asked to free memory and did not in time.
+    Unresponsive,
+    /// A policy panicked, and was replaced by the default one.
+    PolicyPanicked,
+    /// A callback panicked.
+    CallbackPanicked,
+}
+
+/// Some events of one kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    /// Counted from 1; 0 is no entry.
+    pub(crate) number: u64,
+    /// When the first one happened.
+    pub(crate) at_ms: u64,
+    pub(crate) kind: EventKind,
+    /// Whom it happened to; root, where it concerns all.
+    pub(crate) tag: Tag,
+    /// Of all of them together.
+    pub(crate) pages: Pages,
+    pub(crate) count: u64,
+}
+
+impl Entry {
+    pub(crate) const NONE: Entry = Entry {
+        number: 0,
+        at_ms: 0,
+        kind: EventKind::High,
+        tag: Tag::NOBODY,
+        pages: 0,
+        count: 0,
+    };
+}
+
+/// The last entries.
+pub(super) struct Ring {
+    entries: [Entry; KEPT],
+    /// Entries ever made.
+    made: u64,
+}
+
+impl Ring {
+    pub(super) const fn new() -> Self {
+        Self {
+            entries: [Entry::NONE; KEPT],
+            made: 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, kind: EventKind, tag: Tag, pages: Pages, at_ms: u64) {
+        for number in (1..=self.made).rev().take(NEAR) {
+            let entry = at_mut(&mut self.entries, place(number));
+            if entry.kind == kind && entry.tag == tag && at_ms.saturating_sub(entry.at_ms) < CLOSE_MS {
+                entry.pages = entry.pages.saturating_add(pages);
+                entry.count += 1;
+                return;
+            }
+        }
+        self.made += 1;
+        *at_mut(&mut self.entries, place(self.made)) = Entry {
+            number: self.made,
+            at_ms,
+            kind,
+            tag,
+            pages,
+            count: 1,
+        };
+    }
+
+    /// Copies the last entries into `to`, oldest first; how many.
+    pub(super) fn read(&self, to: &mut [Entry]) -> usize {
+        let kept = (self.made as usize).min(KEPT).min(to.len());
+        let first = self.made - kept as u64 + 1;
+        for (to, number) in to.iter_mut().zip(first..=self.made) {
+            *to = *at(&self.entries, place(number));
+        }
+        kept
+    }
+}
+
+fn place(number: u64) -> usize {
+    number as usize % KEPT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_entries_are_kept_in_order_and_storms_are_one() {
+        let (mut ring, mut read) = (Ring::new(), [Entry::NONE; KEPT]);
+        assert_eq!(ring.read(&mut read), 0);
+        for _ in 0..1000 {
+            ring.push(EventKind::Denied, Tag::new(1, 1), 2, 5);
+            ring.push(EventKind::Max, Tag::new(2, 1), 1, 5);
+        }
+        assert_eq!(ring.read(&mut read), 2);
+        assert_eq!((read[0].pages, read[0].count, read[1].count), (2000, 1000, 1000));
+        for second in 1..=300 {
+            ring.push(EventKind::Denied, Tag::new(1, 1), 1, 1000 * second + 5);
+        }
+        assert_eq!(ring.read(&mut read), KEPT);
+        assert!(read.is_sorted_by_key(|entry| entry.number));
+        assert_eq!((read[KEPT - 1].at_ms, read[KEPT - 1].count), (300_005, 1));
+        let mut few = [Entry::NONE; 3];
+        assert_eq!(ring.read(&mut few), 3);
+        assert_eq!(few[2].number, read[KEPT - 1].number);
+    }
+}

@@ -1,0 +1,79 @@
+//! Who hears of what happens on the path of a request: the ring of events, and the rebalancer's thread.
+//!
+//! Above: the cold half of the door, charges, rounds. Below: the ledger. Nothing here allocates or waits for others.
+
+use super::events::{Entry, EventKind, Ring};
+use super::waker::Waker;
+use super::{HEAP, OS};
+use crate::base::lock::{Lock, Rank};
+use crate::ledger::Pages;
+use crate::os::Os;
+use crate::pool::Pool;
+use crate::span::Tag;
+
+static EVENTS: Lock<Ring> = Lock::new(Rank::Events, Ring::new());
+
+static WAKER: Waker = Waker::new();
+
+/// By what the thread of the rebalancer sleeps.
+pub(crate) fn waker() -> &'static Waker {
+    &WAKER
+}
+
+/// Counts that a tenant was refused `pages` for good.
+#[cold]
+pub(crate) fn deny(pool: &Pool, pages: Pages) {
+    let (ledger, account) = (&HEAP.shared.ledger, &pool.account);
+    ledger.deny(account, pages);
+    let wanted = account.charged().saturating_add(pages);
+    let is_group_full = ledger
+        .group(account.group())
+        .is_some_and(|group| group.room() < pages.min(i64::MAX as u64).cast_signed());
+    let kind = if wanted > account.limit() || is_group_full {
+        EventKind::Max
+    } else {
+        EventKind::Denied
+    };
+    note(kind, pool.tag(), pages);
+    WAKER.wake();
+}
+
+/// Notes that a reservation of `pages` more could not be promised to a tenant of this group.
+#[cold]
+pub(crate) fn want(pages: Pages, group: u16) {
+    HEAP.shared.ledger.want(pages, group);
+    WAKER.wake();
+}
+
+/// Notes that a tenant's overdraft has grown by `pages`.
+#[cold]
+pub(super) fn overdrawn(pool: &Pool, pages: Pages) {
+    note(EventKind::Overdraft, pool.tag(), pages);
+    WAKER.wake();
+}
+
+/// Wakes the rebalancer, if the ledger wants it to look.
+#[inline]
+pub(super) fn look_if_alarmed() {
+    if HEAP.shared.ledger.is_alarmed() {
+        WAKER.wake();
+    }
+}
+
+/// Enters an event.
+pub(crate) fn note(kind: EventKind, tag: Tag, pages: Pages) {
+    EVENTS.lock().push(kind, tag, pages, OS.now_ms());
+}
+
+/// Copies the last events into `to`, oldest first, and returns how many, and the time now.
+pub(crate) fn read_events(to: &mut [Entry]) -> (usize, u64) {
+    (EVENTS.lock().read(to), OS.now_ms())
+}
+
+pub(super) fn hold_for_fork() {
+    EVENTS.hold_for_fork();
+}
+
+pub(super) fn release_after_fork() {
+    EVENTS.release_after_fork();
+}

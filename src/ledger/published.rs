@@ -1,0 +1,163 @@
+//! What the rebalancer tells the accounts, and what it asks them.
+//!
+//! Above: `rebalance/`, once a round. Below: `mod.rs`, which goes by it.
+
+use core::time::Duration;
+
+use super::{Account, LEVEL_SHIFT, Ledger, NO_LEVEL, NO_LIMIT, Pages};
+use crate::base::sync::Ordering;
+
+/// What was wanted has been promised since.
+pub(super) const MET: Pages = u64::MAX;
+
+/// What somebody waits for to be promised.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wanted {
+    /// Nothing new.
+    Nothing,
+    /// He has it.
+    Met,
+    /// So many pages, by a tenant of this group.
+    Pages(Pages, u16),
+}
+
+impl Ledger {
+    // --- What there is to look at ---
+
+    /// Whether there was an alarm since this was last asked.
+    pub(crate) fn take_alarm(&self) -> bool {
+        // Relaxed: as in `alarm`.
+        self.is_alarmed.load(Ordering::Relaxed) && self.is_alarmed.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether there was an alarm that nobody has taken.
+    pub(crate) fn is_alarmed(&self) -> bool {
+        // Relaxed: as in `alarm`.
+        self.is_alarmed.load(Ordering::Relaxed)
+    }
+
+    /// Calls `each` with the accounts that have changed since the last call. One caller at a time.
+    pub(crate) fn take_dirty(&self, each: impl FnMut(u16)) {
+        self.dirty.take(each);
+    }
+
+    /// Has the next round look at an account: its contract has changed, or whose it is.
+    pub(crate) fn touch(&self, id: u16) {
+        self.dirty.mark(id);
+    }
+
+    /// Has the next round look at the groups.
+    pub(crate) fn touch_groups(&self) {
+        // Release: pairs with `take_touched_groups`, which sees what was changed before.
+        self.is_group_changed.store(true, Ordering::Release);
+    }
+
+    /// Whether a group was touched since this was last asked. Asked after [`take_dirty`](Self::take_dirty), it knows the
+    /// group of whoever was found there.
+    pub(crate) fn take_touched_groups(&self) -> bool {
+        // AcqRel: as in `touch_groups`.
+        self.is_group_changed.swap(false, Ordering::AcqRel)
+    }
+
+    /// Notes that a reservation of `pages` more could not be promised to a tenant of this group, because they are lent:
+    /// rounds hold them back from others until it is asked for again. One caller at a time.
+    pub(crate) fn want(&self, pages: Pages, group: u16) {
+        // Relaxed, all: the next round acts on it, or the one after.
+        self.wanted_in.store(group, Ordering::Relaxed);
+        self.wanted.store(pages.min(MET - 1), Ordering::Relaxed);
+        self.is_contended.store(true, Ordering::Relaxed);
+        self.alarm();
+    }
+
+    /// Notes that a reservation was promised.
+    pub(crate) fn meet(&self) {
+        // Relaxed: as in `want`.
+        self.wanted.store(MET, Ordering::Relaxed);
+    }
+
+    /// What somebody waits for that is new since this was last asked.
+    pub(crate) fn take_wanted(&self) -> Wanted {
+        // Relaxed: as in `want`.
+        match self.wanted.swap(0, Ordering::Relaxed) {
+            0 => Wanted::Nothing,
+            MET => Wanted::Met,
+            pages => Wanted::Pages(pages, self.wanted_in.load(Ordering::Relaxed)),
+        }
+    }
+
+    // --- What was decided ---
+
+    /// Publishes the allowance for each unit of a claim, in 2^-[`LEVEL_SHIFT`] pages, or [`NO_LEVEL`]: for the tenants of
+    /// a group, or for those without one (0).
+    pub(crate) fn publish_level(&self, group: u16, level: u64) {
+        // Relaxed: as in `take`.
+        match self.group(group) {
+            Some(group) => group.level.store(level, Ordering::Relaxed),
+            None => self.level.store(level, Ordering::Relaxed),
+        }
+    }
+
+    /// Whether allowances bind: somebody below his own was refused since [`end_contention`](Self::end_contention).
+    pub(crate) fn is_contended(&self) -> bool {
+        // Relaxed: as in `take`.
+        self.is_contended.load(Ordering::Relaxed)
+    }
+
+    /// Has allowances bind no longer, until somebody below his own is refused.
+    pub(crate) fn end_contention(&self) {
+        // Relaxed: as in `take`.
+        self.is_contended.store(false, Ordering::Relaxed);
+    }
+
+    /// Publishes the surplus below which there is an alarm.
+    pub(crate) fn publish_watermark(&self, pages: Pages) {
+        // Relaxed: as in `take`.
+        self.watermark.store(pages, Ordering::Relaxed);
+    }
+
+    /// Publishes when what is owed to lenders is expected to be back; [`Duration::MAX`]: nothing comes back.
+    pub(crate) fn publish_eta(&self, eta: Duration) {
+        let ms = u64::try_from(eta.as_millis()).unwrap_or(u64::MAX);
+        // Relaxed: as in `take`.
+        self.eta.store(ms, Ordering::Relaxed);
+    }
+
+    /// When what is owed to lenders is expected to be back.
+    pub(crate) fn eta(&self) -> Duration {
+        // Relaxed: as in `take`.
+        match self.eta.load(Ordering::Relaxed) {
+            u64::MAX => Duration::MAX,
+            ms => Duration::from_millis(ms),
+        }
+    }
+
+    /// Publishes whose free memory costs least, cheapest first. Root, number 0, ends the list.
+    pub(crate) fn publish_donors(&self, ids: impl Iterator<Item = u16>) {
+        for (place, id) in self.donors.iter().zip(ids.chain(core::iter::repeat(0))) {
+            // Relaxed: hints, each by itself.
+            place.store(id, Ordering::Relaxed);
+        }
+    }
+
+    /// Whose free memory cost least in the last round, cheapest first.
+    pub(crate) fn donors(&self) -> impl Iterator<Item = u16> {
+        // Relaxed: as in `publish_donors`.
+        self.donors
+            .iter()
+            .map(|place| place.load(Ordering::Relaxed))
+            .take_while(|id| *id > 0)
+    }
+
+    /// What `account` may be charged while others wait: T = min(m, P + w·λ), where w·λ is its claim times the level.
+    pub(crate) fn allowance(&self, account: &Account) -> Pages {
+        let level = self.group_of(account).map_or(&self.level, |group| &group.level);
+        // Relaxed: as in `take`.
+        let level = level.load(Ordering::Relaxed);
+        if level == NO_LEVEL {
+            return account.limit();
+        }
+        let share = (u128::from(account.claim()) * u128::from(level)) >> LEVEL_SHIFT;
+        let share = Pages::try_from(share).unwrap_or(NO_LIMIT);
+        account.protected().saturating_add(share).min(account.limit())
+    }
+}

@@ -1,0 +1,213 @@
+//! Telling the accounts what was decided, and reclaiming for whom waits.
+//!
+//! Above: `control.rs`. Below: the ledger.
+//!
+//! Lowered shares come first, since what they give back pays for those that rise; then these, in their order, each as far
+//! as there is something. All of it happens while nobody is made, retired or given another contract (in stretches, so
+//! that none of these waits long), and keeps to the contract as it is *then*: r ≤ P ≤ m, and nothing for who is gone.
+
+use alloc::vec::Vec;
+
+use super::allowance::{FRACTION, Level};
+use super::control::Control;
+use super::plan::Reason;
+use super::round::Decisions;
+use super::round_report::{RoundReport, Transfer, TransferReason};
+use super::solver::Solver;
+use crate::base::units::PAGE;
+use crate::heap;
+use crate::ledger::{CLAIM_UNITS, GROUPS, LEVEL_SHIFT, NO_LEVEL, Pages};
+use crate::pool::Pool;
+use crate::span::Tag;
+use crate::tenant::{self, TenantId};
+
+/// Shares that are moved under one hold of the registry: some ten microseconds.
+const STRETCH: usize = 256;
+
+/// Pools that a round trims while a debt is open or somebody waits.
+const TRIMMED: usize = 16;
+
+/// What a tenant is protected from its first moment; as where it is made.
+const FIRST_SPAN: Pages = 1;
+
+impl Control {
+    /// Tells the accounts. The first round of a driver tells all levels, since the one before it may have lifted them.
+    pub(super) fn publish(
+        &mut self,
+        solver: &mut Solver,
+        decisions: &Decisions,
+        is_regular: bool,
+        is_first: bool,
+        report: &mut RoundReport,
+    ) {
+        let ledger = &heap::heap().shared.ledger;
+        // 1. What only reports and refusals read.
+        for (id, pages) in &decisions.entitlements {
+            if let Some((pool, _)) = self.pool(*id) {
+                pool.account.set_entitlement(*pages);
+            }
+            self.entitle(*id, *pages, report);
+        }
+        // 2. Shares: down, then up.
+        report.lowered = self.protect(solver, &decisions.lowered);
+        report.raised = self.protect(solver, &decisions.raised);
+        // 3. Allowances. Nobody would lift them again if rounds do not follow.
+        for (id, units) in &decisions.claims {
+            if let Some((pool, _)) = self.pool(*id) {
+                pool.account.set_claim(*units);
+            }
+        }
+        if !is_regular {
+            lift();
+        } else if is_first {
+            ledger.publish_level(0, published(solver.level));
+            for (group, of_group) in &solver.groups {
+                ledger.publish_level(*group, published(of_group.level));
+            }
+        } else {
+            for (group, level) in &decisions.levels {
+                ledger.publish_level(group.unwrap_or(0), published(*level));
+            }
+        }
+        // 4. Whose frees flow back.
+        for (id, is_frozen) in &decisions.frozen {
+            if let Some((pool, _)) = self.pool(*id) {
+                pool.account.set_frozen(*is_frozen);
+                let count = if *is_frozen {
+                    &mut report.frozen.0
+                } else {
+                    &mut report.frozen.1
+                };
+                *count += 1;
+            }
+        }
+        // 5. What the path of a request goes by.
+        // Who is refused now, and was not foreseen, asks again when the next round has seen it.
+        ledger.publish_eta(decisions.eta.max(solver.settings.interval));
+        ledger.publish_donors(decisions.donors.iter().copied());
+    }
+
+    /// Moves what is protected to these wishes, as far as there is something. Returns how many moved, and by how many bytes.
+    fn protect(&mut self, solver: &mut Solver, wishes: &[(u16, Pages)]) -> (u64, u64) {
+        let ledger = &heap::heap().shared.ledger;
+        let (mut moved, mut bytes) = (0, 0);
+        let mut granted: Vec<(u16, Pages)> = Vec::with_capacity(STRETCH);
+        for stretch in wishes.chunks(STRETCH) {
+            tenant::while_all_stand(|| {
+                for (id, wish) in stretch {
+                    let Some((pool, _)) = self.pool(*id) else { continue };
+                    let (account, before) = (&pool.account, pool.account.protected());
+                    let wish = (*wish).max(account.reservation()).min(account.limit());
+                    let is_live = pool.is_live(pool.tag());
+                    let pages = ledger.protect(account, if is_live { wish } else { 0 });
+                    moved += u64::from(pages != before);
+                    bytes += pages.abs_diff(before) * PAGE as u64;
+                    // There is room: a stretch at most.
+                    granted.push((*id, pages));
+                }
+            });
+            for (id, pages) in granted.drain(..) {
+                solver.granted(id, pages);
+            }
+        }
+        (moved, bytes)
+    }
+
+    /// Has free memory flow back: what the plan moves; and while a debt is open, what those keep whose loans are called
+    /// back, and sleeping threads. Then the shares that wait for it rise once more.
+    pub(super) fn reclaim(&mut self, solver: &mut Solver, decisions: &Decisions, report: &mut RoundReport) {
+        if decisions.transfers.is_empty() && decisions.debt == 0 {
+            return;
+        }
+        let shared = &heap::heap().shared;
+        let mut given: Vec<(u16, Pages)> = Vec::new();
+        let planned = decisions.transfers.iter().map(|line| line.from);
+        let frozen = decisions
+            .frozen
+            .iter()
+            .filter(|(_, is_frozen)| *is_frozen)
+            .map(|(id, _)| *id);
+        let owing = decisions.donors.iter().copied().filter(|_| decisions.debt > 0);
+        for id in planned.chain(frozen).chain(owing) {
+            if given.len() == TRIMMED {
+                break;
+            }
+            if given.iter().any(|(other, _)| *other == id) {
+                continue;
+            }
+            if let Some((pool, _)) = self.pool(id) {
+                let before = pool.account.emptied();
+                pool.trim(shared);
+                given.push((id, pool.account.emptied() - before));
+            }
+        }
+        if decisions.debt > 0 {
+            heap::heap().flush_sleeping();
+        }
+        let all: Pages = given.iter().map(|(_, pages)| *pages).sum();
+        report.reclaimed = all * PAGE as u64;
+        for line in &decisions.transfers {
+            let (Some((from, _)), Some((to, _))) = (self.pool(line.from), self.pool(line.to)) else {
+                continue;
+            };
+            // What a donor gave goes to its lines in their order.
+            let left = given.iter_mut().find(|(id, _)| *id == line.from);
+            let moved = left.map_or(0, |(_, left)| {
+                let moved = line.pages.min(*left);
+                *left -= moved;
+                moved
+            });
+            report.transfers.push(Transfer {
+                from: TenantId::of(from.tag()),
+                to: TenantId::of(to.tag()),
+                planned: line.pages * PAGE as u64,
+                moved: moved * PAGE as u64,
+                reason: match line.reason {
+                    Reason::Restoration => TransferReason::Restoration,
+                    Reason::Denied => TransferReason::Denied,
+                    Reason::Demand => TransferReason::Demand,
+                },
+            });
+        }
+        if decisions.debt > 0 {
+            let (moved, bytes) = self.protect(solver, &decisions.raised);
+            report.raised = (report.raised.0.max(moved), report.raised.1 + bytes);
+        }
+    }
+}
+
+/// A level as the accounts read it. Both count by the same units of a claim, in parts of a page.
+fn published(level: Level) -> u64 {
+    const _: () = assert!(LEVEL_SHIFT == FRACTION && NO_LEVEL == Level::UNLIMITED.0);
+    level.0
+}
+
+/// Has no allowance bind, where no round would say when to end it.
+pub(super) fn lift() {
+    let ledger = &heap::heap().shared.ledger;
+    (0..GROUPS as u16).for_each(|group| ledger.publish_level(group, NO_LEVEL));
+    ledger.end_contention();
+}
+
+/// Takes back everything that only rounds can keep up to date: without them reservations are protected, the rest is
+/// there for whoever comes first, and no allowance binds.
+pub(super) fn retreat() {
+    let shared = &heap::heap().shared;
+    let ledger = &shared.ledger;
+    lift();
+    ledger.publish_watermark(0);
+    ledger.publish_eta(core::time::Duration::MAX);
+    ledger.publish_donors(core::iter::empty());
+    let settle = |pool: &'static Pool| {
+        let (account, tag) = (&pool.account, pool.tag());
+        account.set_frozen(false);
+        account.set_claim(account.weight().saturating_mul(CLAIM_UNITS));
+        let is_live = tag != Tag::NOBODY && pool.is_live(tag);
+        let kept = account.reservation().max(FIRST_SPAN).min(account.limit());
+        ledger.protect(account, if is_live { kept } else { 0 });
+    };
+    let mut pools = shared.all_pools().peekable();
+    while pools.peek().is_some() {
+        tenant::while_all_stand(|| pools.by_ref().take(STRETCH).for_each(settle));
+    }
+}
