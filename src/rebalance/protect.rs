@@ -51,10 +51,12 @@ impl Usage {
     }
 }
 
-/// Active use a = max(h + pending, what the policy or else the averages say, forecast).
-pub(crate) fn active(charged: u64, pending: u64, usage: Usage, estimate: &Estimate) -> u64 {
+/// Active use a = max(h + pending, what the policy or else the averages say, forecast). Of what is not in use now, but
+/// was or will be, the fraction `stays` counts: the rest comes back in time if it is lent.
+pub(crate) fn active(charged: u64, pending: u64, usage: Usage, estimate: &Estimate, stays: u64) -> u64 {
     let known = estimate.active.unwrap_or_else(|| usage.pages());
-    (charged + pending).max(known).max(estimate.forecast.unwrap_or(0))
+    let (now, then) = (charged + pending, known.max(estimate.forecast.unwrap_or(0)));
+    now + scale(then.saturating_sub(now), stays)
 }
 
 /// The wish P* of a tenant with this reservation and entitlement, where the fraction `kept` of what is idle is not lent.
@@ -95,8 +97,12 @@ impl ComesBack {
         kept / 8 * (8 - self.eighths)
     }
 
+    /// 1 − φ̄.
+    pub(crate) fn stays(self) -> u64 {
+        ONE - self.fraction()
+    }
+
     /// φ̄ as a fraction.
-    #[cfg(test)]
     pub(crate) fn fraction(self) -> u64 {
         self.eighths * Self::STEP
     }
