@@ -80,7 +80,7 @@ impl Decisions {
     }
 
     /// Whether there is nothing to apply.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn moves_nothing(&self) -> bool {
         self.entitlements.is_empty()
             && self.claims.is_empty()

@@ -10,7 +10,7 @@
 //!         first              low             high              end
 //! ```
 //!
-//! A chunk is bumped from both ends (`docs/decisions/0005-arenas-bump-from-both-ends.md`). *Values* never change their
+//! A chunk is bumped from both ends (`docs/decisions/0008-arenas-bump-from-both-ends.md`). *Values* never change their
 //! length: going down takes one instruction less to align (Fitzgerald, "Always bump downwards", 2019). *Blocks* of
 //! collections grow, shrink and go: going up, the last of them does all of that where it stands, without a copy, and
 //! values that are made meanwhile do not come in its way.
