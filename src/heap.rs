@@ -409,6 +409,11 @@ pub(crate) fn maintain() {
     HEAP.shared.spans.trim((in_use / KEPT_FRACTION).max(KEPT_LEAST));
 }
 
+/// Gives back what has been empty for the purge delay.
+pub(crate) fn purge_aged() {
+    HEAP.shared.spans.purge_aged();
+}
+
 /// Of what is in use, `maintain` keeps this part again of free memory with backing, for the next rise. Headers, and what
 /// huge pages back beside what was touched, come on top: all together they stay below a tenth where segments are at
 /// least half in use (`tests/memory_returns.rs`).

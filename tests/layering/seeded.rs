@@ -265,9 +265,17 @@ fn a_list_entry_without_a_use_is_found() {
         found(stale_entries, &[]).len(),
         EXCEPTIONS.len() + LONG_FILES.len()
     );
+    // A file may have several arrows of its own.
+    let uses = |file: &str| {
+        EXCEPTIONS
+            .iter()
+            .filter(|(other, _, _)| *other == file)
+            .map(|(_, target, _)| format!("use crate::{target}::x;"))
+            .collect::<String>()
+    };
     let used: Vec<_> = EXCEPTIONS
         .iter()
-        .map(|(file, target, _)| Source::new(file, &format!("use crate::{target}::x;")))
+        .map(|(file, _, _)| Source::new(file, &uses(file)))
         .collect();
     assert_eq!(stale_entries(&used).len(), LONG_FILES.len());
 }
