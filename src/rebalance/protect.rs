@@ -134,17 +134,17 @@ mod tests {
         let mut usage = Usage::of(1000);
         usage.look(0, SLOW);
         assert_eq!(usage.pages(), 500);
-        assert_eq!(active(10, 5, usage, &Estimate::default()), 500);
+        assert_eq!(active(10, 5, usage, &Estimate::default(), ONE), 500);
         let known = Estimate {
             active: Some(20),
             forecast: Some(30),
         };
         assert_eq!(
-            active(10, 5, usage, &known),
+            active(10, 5, usage, &known, ONE),
             30,
             "a policy that knows overrides it"
         );
-        assert_eq!(active(40, 5, usage, &known), 45, "but not what is charged");
+        assert_eq!(active(40, 5, usage, &known, ONE), 45, "but not what is charged");
     }
 
     #[test]
