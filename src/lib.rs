@@ -53,6 +53,9 @@ pub use integrations::tower;
 #[cfg(all(feature = "tracing", not(loom)))]
 pub use integrations::tracing;
 pub use ledger::OnLimit;
+#[cfg(all(feature = "simulation", not(loom)))]
+#[doc(hidden)]
+pub use rebalance::simulation;
 #[cfg(not(loom))]
 pub use rebalance::{
     EntitlementChange, Pressure, PressureEvent, Rebalancer, RebalancerHandle, RoundReport, Subscription,

@@ -14,6 +14,16 @@
 //! Whoever holds a [`Behalf`] refers to its pool meanwhile (**Referred**, `pool/standing.rs`), so that the pool does not
 //! become another tenant's. Whether the tenant has retired is asked with every request for new memory.
 
+#![cfg_attr(
+    not(any(feature = "allocator-api2-02", feature = "allocator-api2-04", allocator_api)),
+    allow(
+        dead_code,
+        unused_imports,
+        unused_macros,
+        reason = "without a trait nobody asks for blocks"
+    )
+)]
+
 use core::alloc::Layout;
 use core::num::NonZero;
 use core::ptr::NonNull;

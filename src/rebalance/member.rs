@@ -182,9 +182,9 @@ impl Member {
 
     /// Decides the wish. It stays where it was if it would move by less than a span, or a sixteenth of a small
     /// entitlement, unless it `must` move.
-    pub(crate) fn decide_wish(&mut self, kept: u64, must: bool, span: u64) {
+    pub(crate) fn decide_wish(&mut self, kept: u64, stays: u64, must: bool, span: u64) {
         let (reservation, charged) = (self.party.contract.reservation, self.reading.charged);
-        let active = active(charged, self.probe.pages(), self.usage, &self.estimate);
+        let active = active(charged, self.probe.pages(), self.usage, &self.estimate, stays);
         let new = wish(reservation, self.entitlement, active, kept);
         let least = reservation.max(FIRST_PAGES).min(self.entitlement);
         let in_range = (least..=self.entitlement).contains(&self.wish);

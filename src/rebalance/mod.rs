@@ -54,6 +54,9 @@ mod publish;
 mod restoration;
 mod round;
 mod round_report;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 mod slot;
 mod solver;
 mod subscriptions;

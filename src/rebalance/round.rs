@@ -80,7 +80,7 @@ impl Decisions {
     }
 
     /// Whether there is nothing to apply.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn moves_nothing(&self) -> bool {
         self.entitlements.is_empty()
             && self.claims.is_empty()
@@ -177,13 +177,14 @@ impl Solver {
     /// that it gives back are returned. One above is left in `rising`.
     fn evaluate(&mut self, id: u16, urgent: bool, rising: &mut Vec<u16>) -> u64 {
         let (kept, span, round) = (self.comes_back.kept(self.kept), self.settings.span, self.round);
+        let stays = self.comes_back.stays();
         let Some(member) = self.members.get_mut(usize::from(id)).and_then(Option::as_mut) else {
             return 0;
         };
         if core::mem::replace(&mut member.evaluated, round) == round {
             return 0;
         }
-        member.decide_wish(kept, urgent, span);
+        member.decide_wish(kept, stays, urgent, span);
         let claim = member.claim();
         if core::mem::replace(&mut member.published_claim, claim) != claim {
             self.decisions.claims.push((id, claim));

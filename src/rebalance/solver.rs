@@ -56,7 +56,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             interval: Duration::from_millis(100),
-            restoration: Duration::from_secs(1),
+            restoration: Duration::from_secs(5),
             span: 64,
         }
     }

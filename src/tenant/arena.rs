@@ -10,7 +10,7 @@
 //!         first              low             high              end
 //! ```
 //!
-//! A chunk is bumped from both ends (`docs/decisions/0005-arenas-bump-from-both-ends.md`). *Values* never change their
+//! A chunk is bumped from both ends (`docs/decisions/0008-arenas-bump-from-both-ends.md`). *Values* never change their
 //! length: going down takes one instruction less to align (Fitzgerald, "Always bump downwards", 2019). *Blocks* of
 //! collections grow, shrink and go: going up, the last of them does all of that where it stands, without a copy, and
 //! values that are made meanwhile do not come in its way.
@@ -20,6 +20,15 @@
 //! - **High up**: neither is below [`SEGMENT`], so that up to that many bytes can be subtracted before a comparison.
 //! - **Newest**: `chunk` leads to every chunk; nothing but `chunk` leads to the newest one, so it may be moved.
 
+#![cfg_attr(
+    not(any(feature = "allocator-api2-02", feature = "allocator-api2-04", allocator_api)),
+    allow(
+        dead_code,
+        unused_imports,
+        unused_macros,
+        reason = "without a trait nobody asks for blocks"
+    )
+)]
 #![allow(unsafe_code)] // Cuts values and blocks out of chunks, and keeps the chunks in a list through themselves.
 
 mod blocks;

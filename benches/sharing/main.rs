@@ -1,0 +1,323 @@
+//! Does sharing keep its promises, and what does it gain? Tenants whose demand goes up and down, under all policies and two
+//! controllers of others.
+//!
+//! ```sh
+//! cargo bench --bench sharing --features simulation                                    # prints the tables
+//! cargo bench --bench sharing --features simulation -- --seeds 5 --out benches/results/sharing   # … and writes them, with pictures
+//! cargo bench --bench sharing --features simulation -- --only compare,promises         # some parts
+//! ```
+//!
+//! ```text
+//!  scenarios.rs ─ demand.rs ──▶ world.rs ─ spans.rs ──▶ controller.rs   the library: ledger, solver, policies
+//!  who wants what when          blocks that die,        esx.rs          shares, idle tax, min-funding
+//!                               spans that empty        velox.rs        doubling, oldest first
+//!                                    │
+//!                               metrics.rs, special.rs ──▶ results.rs, picture.rs, compare.rs
+//! ```
+//!
+//! Simulated are time and the program. The ledger that grants, the solver and the policies are the library's, by
+//! `tenancy::simulation`. A block dies at random and a span goes back only when all of its blocks are dead; so how fast
+//! lent memory comes back is a result and not an assumption. Charges are refused for the same reasons as in the
+//! allocator, where a tenant asks once for each span; a refusal wakes the rebalancer, at most four times in a round of
+//! 100 ms. All controllers see the same demands in the same world, seed by seed.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod accounts;
+mod compare;
+mod controller;
+mod controllers;
+mod demand;
+mod esx;
+mod metrics;
+mod picture;
+mod results;
+mod rows;
+mod scenarios;
+mod spans;
+mod special;
+mod velox;
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use controllers::{ALL, Kind};
+use results::{Key, Results, churn_key, churn_name};
+use scenarios::CHURNS;
+use world::{Scenario, play};
+
+/// What `cargo bench --bench sharing -- …` understands.
+#[derive(Parser, Debug)]
+struct Arguments {
+    /// Write the results to this directory as well: tables, JSON, and pictures
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Seeds that everything is run with
+    #[arg(long, default_value_t = 5)]
+    seeds: u64,
+    /// Seconds of the mixed demand
+    #[arg(long, default_value_t = 240)]
+    seconds: usize,
+    /// Only some parts: compare, events, daily, scale, tradeoff, promises, pictures
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// What cargo passes.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// The parts whose results are tables, and their titles.
+const PARTS: [(&str, &str); 5] = [
+    ("compare", "Mixed demand, a hundred tenants"),
+    ("events", "Events, 5 % churn"),
+    ("daily", "What prediction buys: shifts that recur"),
+    ("scale", "How many tenants, 5 % churn"),
+    ("tradeoff", "τ and half-life"),
+];
+
+/// A piece of work: some runs of one scenario, or one special figure.
+struct Job {
+    work: Box<dyn Fn(&Mutex<Results>) + Send + Sync>,
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    let jobs = jobs(&arguments);
+    let results = Mutex::new(Results::default());
+    let bar = ProgressBar::new(jobs.len() as u64).with_style(
+        ProgressStyle::with_template("{bar:40} {pos}/{len} {elapsed}, {eta} left").expect("a template"),
+    );
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                // Relaxed: a number for each job.
+                while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    (job.work)(&results);
+                    bar.inc(1);
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    let results = results.into_inner().expect("no job has panicked");
+    print!("{}", results.markdown(&PARTS));
+    if let Some(directory) = &arguments.out {
+        results
+            .write(directory, &head(&arguments), &PARTS)
+            .expect("the directory of the results can be written");
+        pictures(directory, &arguments, &results).expect("so can the pictures");
+    }
+}
+
+fn head(arguments: &Arguments) -> String {
+    format!(
+        "Simulated demand over the library's ledger, solver and policies; `cargo bench --bench sharing --features simulation -- \
+         --seeds {}`. Medians over the seeds, in brackets what was worst. A *round* is 100 ms. *Short of E* counts times that a \
+         tenant had more than 2 % of its entitlement E, and a span, less than min(d, E). *Churn* is the part of all blocks that \
+         dies in a round.\n\n![](compare.svg)\n\n![](tradeoff.svg)\n\n{}",
+        arguments.seeds,
+        timelines(1)
+            .iter()
+            .map(|(scenario, ..)| format!("![]({}.svg)\n\n", file_name(scenario)))
+            .collect::<String>(),
+    )
+}
+
+fn jobs(arguments: &Arguments) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    let wants = |part: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == part);
+    let seeds = 1..=arguments.seeds;
+    let seconds = arguments.seconds;
+    for seed in seeds.clone() {
+        if wants("compare") {
+            for churn in CHURNS {
+                add(&mut jobs, "compare", churn, &ALL, move || {
+                    scenarios::mixed(100, 256, seconds, churn, seed)
+                });
+            }
+        }
+        if wants("events") {
+            let events: [fn(f64, u64) -> Scenario; 7] = [
+                scenarios::flash,
+                scenarios::arrivals,
+                scenarios::leaky,
+                scenarios::unresponsive,
+                |churn, seed| scenarios::claiming(10, churn, seed),
+                scenarios::weights,
+                scenarios::restoration,
+            ];
+            for event in events {
+                add(&mut jobs, "events", 0.05, &ALL, move || event(0.05, seed));
+            }
+        }
+        if wants("daily") {
+            for churn in [0.05, 0.005, 0.0005] {
+                let kinds = [
+                    Kind::Utilization,
+                    Kind::Predictive,
+                    Kind::Seasonal,
+                    Kind::Static,
+                    Kind::MaxMin,
+                    Kind::Esx,
+                ];
+                add(&mut jobs, "daily", churn, &kinds, move || {
+                    scenarios::daily(churn, seed)
+                });
+            }
+        }
+        if wants("scale") {
+            let kinds = [Kind::Utilization, Kind::Predictive, Kind::MaxMin, Kind::Esx];
+            for (count, spans, seconds) in [(30, 256, 240), (100, 256, 240), (1000, 64, 120)] {
+                add(&mut jobs, "scale", 0.05, &kinds, move || {
+                    scenarios::mixed(count, spans, seconds, 0.05, seed)
+                });
+            }
+            if seed <= 2 {
+                add(&mut jobs, "scale", 0.05, &kinds, move || {
+                    scenarios::mixed(10_000, 32, 60, 0.05, seed)
+                });
+            }
+        }
+        if wants("tradeoff") && seed <= 3 {
+            let mut kinds = vec![
+                Kind::Predictive,
+                Kind::Esx,
+                Kind::Taxed { tau: 0.25 },
+                Kind::Taxed { tau: 0.95 },
+            ];
+            for half_life in [2.0, 10.0, 30.0] {
+                kinds
+                    .extend([0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0].map(|tau| Kind::Tuned { tau, half_life }));
+            }
+            for churn in [0.05, 0.0005] {
+                let kinds = kinds.clone();
+                add(&mut jobs, "tradeoff", churn, &kinds, move || {
+                    scenarios::mixed(100, 256, seconds, churn, seed)
+                });
+            }
+        }
+        if wants("promises") {
+            promises(&mut jobs, seed);
+        }
+    }
+    jobs
+}
+
+fn add(
+    jobs: &mut Vec<Job>,
+    part: &'static str,
+    churn: f64,
+    kinds: &[Kind],
+    scenario: impl Fn() -> Scenario + Send + Sync + 'static,
+) {
+    let kinds = kinds.to_vec();
+    let work = move |results: &Mutex<Results>| {
+        let scenario = scenario();
+        for (place, kind) in kinds.iter().enumerate() {
+            let figures = play(&scenario, &mut *kind.make(scenario.capacity), |_, _| {});
+            let name = match part {
+                "scale" => format!("{:>6} tenants", scenario.tenants.len()),
+                _ => scenario.name.into(),
+            };
+            let key = Key {
+                part,
+                scenario: name,
+                churn: churn_key(churn),
+                controller: (place, kind.name()),
+            };
+            results.lock().expect("no job has panicked").add(key, figures);
+        }
+    };
+    jobs.push(Job { work: Box::new(work) });
+}
+
+fn promises(jobs: &mut Vec<Job>, seed: u64) {
+    let measures: [fn(Kind, f64, u64) -> Vec<special::Figure>; 5] = [
+        special::pair,
+        special::weights,
+        special::steady,
+        special::claiming,
+        special::restoration,
+    ];
+    for churn in CHURNS {
+        for measure in measures {
+            let work = move |results: &Mutex<Results>| {
+                let figures = measure(Kind::Utilization, churn, seed);
+                let key = Key {
+                    part: "promises",
+                    scenario: String::new(),
+                    churn: churn_key(churn),
+                    controller: (0, Kind::Utilization.name()),
+                };
+                results
+                    .lock()
+                    .expect("no job has panicked")
+                    .add_special(key, figures);
+            };
+            jobs.push(Job { work: Box::new(work) });
+        }
+    }
+}
+
+/// The time lines that are drawn: scenario, controller, churn.
+fn timelines(seed: u64) -> Vec<(Scenario, Kind, f64)> {
+    let churn = 0.05;
+    vec![
+        (scenarios::restoration(0.005, seed), Kind::Utilization, 0.005),
+        (scenarios::weights(churn, seed), Kind::Utilization, churn),
+        (scenarios::pair(churn, seed), Kind::Utilization, churn),
+        (scenarios::flash(churn, seed), Kind::Utilization, churn),
+        (scenarios::arrivals(churn, seed), Kind::Utilization, churn),
+        (scenarios::leaky(churn, seed), Kind::Utilization, churn),
+        (scenarios::unresponsive(churn, seed), Kind::Utilization, churn),
+        (scenarios::claiming(10, churn, seed), Kind::Utilization, churn),
+        (scenarios::daily(churn, seed), Kind::Seasonal, churn),
+        (
+            scenarios::mixed(100, 256, 240, churn, seed),
+            Kind::Utilization,
+            churn,
+        ),
+    ]
+}
+
+fn file_name(scenario: &Scenario) -> String {
+    scenario.name.replace(' ', "-")
+}
+
+fn pictures(
+    directory: &Path,
+    arguments: &Arguments,
+    results: &Results,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let wants = |part: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == part);
+    if wants("compare") {
+        compare::draw(&directory.join("compare.svg"), results)?;
+    }
+    if wants("tradeoff") {
+        compare::draw_tradeoff(&directory.join("tradeoff.svg"), results)?;
+    }
+    if wants("pictures") {
+        for (scenario, kind, churn) in timelines(1) {
+            let mut moments = Vec::with_capacity(scenario.rounds);
+            play(&scenario, &mut *kind.make(scenario.capacity), |_, moment| {
+                moments.push(moment.clone())
+            });
+            let path = directory.join(file_name(&scenario) + ".svg");
+            picture::draw(
+                &path,
+                &scenario,
+                &kind.name(),
+                &churn_name(churn_key(churn)),
+                &moments,
+            )?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,474 @@
+//! What comes of a run: figures by which controllers are compared. Plain numbers in, plain numbers out.
+//!
+//! Sizes in pages. For a tenant: d what it wants, h what it is charged, E its entitlement, r its reservation, m its
+//! limit, w its weight.
+
+/// What there is to know of one tenant at the end of a round.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct State {
+    /// d, in pages charged: fragmentation counts as used here, and is told apart.
+    pub(crate) demand: u64,
+    /// What its program wants to be live.
+    pub(crate) wanted: u64,
+    pub(crate) charged: u64,
+    pub(crate) live: u64,
+    pub(crate) entitlement: u64,
+    pub(crate) protected: u64,
+    pub(crate) limit: u64,
+    pub(crate) weight: u32,
+}
+
+impl State {
+    /// min(d, m).
+    fn may_want(&self) -> u64 {
+        self.demand.min(self.limit)
+    }
+
+    /// min(d, h): what is of use.
+    fn useful(&self) -> u64 {
+        self.may_want().min(self.charged)
+    }
+
+    /// What is missing of min(d, E).
+    pub(crate) fn short(&self) -> u64 {
+        self.may_want().min(self.entitlement).saturating_sub(self.charged)
+    }
+
+    /// (h − E)⁺.
+    pub(crate) fn borrowed(&self) -> u64 {
+        self.charged.saturating_sub(self.entitlement)
+    }
+
+    /// (E − h)⁺.
+    pub(crate) fn unused(&self) -> u64 {
+        self.entitlement.saturating_sub(self.charged)
+    }
+}
+
+/// Useful utilisation Σmin(d, h) / min(C − H, Σmin(d, m)); 1 where nothing is wanted.
+pub(crate) fn utilisation(lendable: u64, states: &[State]) -> f64 {
+    let wanted: u64 = states.iter().map(State::may_want).sum();
+    let useful: u64 = states.iter().map(State::useful).sum();
+    match lendable.min(wanted) {
+        0 => 1.0,
+        possible => useful as f64 / possible as f64,
+    }
+}
+
+/// Jain's index (Σx)² / (n·Σx²) of x = h/w over those who want a span more than they have, and may have it. `None`
+/// unless there are two.
+pub(crate) fn jain(states: &[State], span: u64) -> Option<f64> {
+    let backlogged = states
+        .iter()
+        .filter(|state| state.may_want() >= state.charged + span && state.weight > 0);
+    let shares: Vec<f64> = backlogged
+        .map(|state| state.charged as f64 / f64::from(state.weight))
+        .collect();
+    let sum: f64 = shares.iter().sum();
+    let squares: f64 = shares.iter().map(|share| share * share).sum();
+    (shares.len() >= 2 && squares > 0.0).then(|| sum * sum / (shares.len() as f64 * squares))
+}
+
+/// The value that a part (0 to 1) of all does not exceed; 0 of none.
+pub(crate) fn quantile(values: &mut [f64], part: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let rank = (values.len() as f64 * part).ceil() as usize;
+    values
+        .get(rank.clamp(1, values.len().max(1)) - 1)
+        .copied()
+        .unwrap_or(0.0)
+}
+
+/// A time in which a tenant was short of min(d, E) by more than is tolerated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Episode {
+    rounds: u64,
+    most: u64,
+}
+
+/// One tenant's history, in sums.
+#[derive(Clone, Debug, Default)]
+struct History {
+    rounds: u64,
+    satisfaction: f64,
+    /// What was missing of min(d, E), and E, summed over the rounds.
+    short: u64,
+    entitlement: u64,
+    /// The most that was missing, as part of E.
+    worst: f64,
+    open: Option<Episode>,
+    was_short: bool,
+}
+
+/// The figures of one run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Figures {
+    /// Means over the rounds.
+    pub(crate) utilisation: f64,
+    pub(crate) live_of_charged: f64,
+    /// Σlive / min(C − H, Σwanted): what is left of the utilisation by fragmentation.
+    pub(crate) live_of_wanted: f64,
+    pub(crate) jain: f64,
+    /// Charges refused within the protected share, within the reservation.
+    pub(crate) protected_violations: f64,
+    pub(crate) reservation_violations: f64,
+    /// Times that a tenant was more than is tolerated below min(d, E), and tenants that this happened to.
+    pub(crate) episodes: f64,
+    pub(crate) tenants_short: f64,
+    /// Those of these times that took longer than the two rounds in which memory that is there has to be had.
+    pub(crate) episodes_long: f64,
+    /// The most that was missing in each, summed. Pages.
+    pub(crate) short_pages: f64,
+    /// How long they took, in rounds.
+    pub(crate) short_p50: f64,
+    pub(crate) short_p99: f64,
+    pub(crate) short_max: f64,
+    /// Σ(min(d, E) − h)⁺ / ΣE, over all tenants and rounds.
+    pub(crate) short_mean: f64,
+    /// What the tenant that fared worst missed of its E: on average over the rounds, and at worst.
+    pub(crate) worst_mean: f64,
+    pub(crate) worst_ever: f64,
+    /// Σmin(d, h)/Σd over tenants while they want more than E, and by how much that is more than with E alone.
+    pub(crate) hot: f64,
+    pub(crate) hot_static: f64,
+    pub(crate) hot_gain: f64,
+    /// Mean satisfaction min(1, h/d) of who fared worst and best, and their ratio.
+    pub(crate) welfare_min: f64,
+    pub(crate) welfare_max: f64,
+    pub(crate) welfare_ratio: f64,
+    /// Pages of protected shares moved, and of free pages transferred, per second and part of the capacity.
+    pub(crate) moved: f64,
+    pub(crate) transferred: f64,
+    /// Moves of a tenant's protected share against the last one's direction within ten rounds, each more than the dead
+    /// band, for each tenant and minute.
+    pub(crate) reversals: f64,
+    /// Utilisation if nobody could have more than E.
+    pub(crate) utilisation_static: f64,
+    /// Mean load Σmin(d, m)/C.
+    pub(crate) load: f64,
+}
+
+/// Within so many rounds a move back is a reversal.
+const REVERSAL_ROUNDS: u64 = 10;
+
+/// Rounds in which what is there is to be had.
+const PROMISED_ROUNDS: u64 = 2;
+
+/// A shortage of this part of E is tolerated.
+const TOLERATED: f64 = 0.02;
+
+/// Adds up the rounds of a run.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    capacity: u64,
+    lendable: u64,
+    span: u64,
+    rounds: u64,
+    sums: Figures,
+    jains: u64,
+    hot: [u64; 3],
+    tenants: Vec<History>,
+    episodes: Vec<Episode>,
+    moves: Vec<Move>,
+    moved: u64,
+    transferred: u64,
+    reversals: u64,
+}
+
+/// The last move of a protected share.
+#[derive(Clone, Copy, Debug, Default)]
+struct Move {
+    from: u64,
+    up: Option<bool>,
+    at: u64,
+}
+
+impl Meter {
+    pub(crate) fn new(capacity: u64, lendable: u64, span: u64, tenants: usize) -> Self {
+        Self {
+            capacity,
+            lendable,
+            span,
+            rounds: 0,
+            sums: Figures::default(),
+            jains: 0,
+            hot: [0; 3],
+            tenants: vec![History::default(); tenants],
+            episodes: Vec::new(),
+            moves: vec![Move::default(); tenants],
+            moved: 0,
+            transferred: 0,
+            reversals: 0,
+        }
+    }
+
+    pub(crate) fn refused_protected(&mut self) {
+        self.sums.protected_violations += 1.0;
+    }
+
+    pub(crate) fn refused_reserved(&mut self) {
+        self.sums.reservation_violations += 1.0;
+    }
+
+    pub(crate) fn moved(&mut self, protected: u64, transferred: u64) {
+        self.moved += protected;
+        self.transferred += transferred;
+    }
+
+    /// Takes in the end of a round; the tenants in the same order each time.
+    pub(crate) fn round(&mut self, states: &[State]) {
+        self.rounds += 1;
+        self.sums.utilisation += utilisation(self.lendable, states);
+        let at_entitlement: Vec<State> = states
+            .iter()
+            .map(|state| State {
+                charged: state.entitlement,
+                ..*state
+            })
+            .collect();
+        self.sums.utilisation_static += utilisation(self.lendable, &at_entitlement);
+        self.sums.load += states.iter().map(State::may_want).sum::<u64>() as f64 / self.capacity as f64;
+        let charged: u64 = states.iter().map(|state| state.charged).sum();
+        let live: u64 = states.iter().map(|state| state.live).sum();
+        self.sums.live_of_charged += if charged > 0 {
+            live as f64 / charged as f64
+        } else {
+            1.0
+        };
+        let wanted: u64 = states.iter().map(|state| state.wanted).sum();
+        let useful: u64 = states.iter().map(|state| state.live.min(state.wanted)).sum();
+        self.sums.live_of_wanted += useful as f64 / self.lendable.min(wanted).max(1) as f64;
+        if let Some(index) = jain(states, self.span) {
+            self.sums.jain += index;
+            self.jains += 1;
+        }
+        for state in states.iter().filter(|state| state.may_want() > state.entitlement) {
+            self.hot[0] += state.useful();
+            self.hot[1] += state.may_want();
+            self.hot[2] += state.entitlement;
+        }
+        for (index, state) in states.iter().enumerate() {
+            self.tenant(index, state);
+            self.reverse(index, state.protected);
+        }
+    }
+
+    fn tenant(&mut self, index: usize, state: &State) {
+        let history = &mut self.tenants[index];
+        let wanted = state.may_want();
+        if wanted == 0 && state.entitlement == 0 {
+            return;
+        }
+        history.rounds += 1;
+        history.satisfaction += if wanted == 0 {
+            1.0
+        } else {
+            state.useful() as f64 / wanted as f64
+        };
+        // Less than a span cannot be had, and entitlements are rounded.
+        let short = match state.short() {
+            short if short <= self.span => 0,
+            short => short,
+        };
+        history.short += short;
+        history.entitlement += state.entitlement;
+        let part = short as f64 / state.entitlement.max(1) as f64;
+        history.worst = history.worst.max(part);
+        if part > TOLERATED {
+            let episode = history.open.get_or_insert(Episode { rounds: 0, most: 0 });
+            episode.rounds += 1;
+            episode.most = episode.most.max(short);
+            history.was_short = true;
+        } else if let Some(episode) = history.open.take() {
+            self.episodes.push(episode);
+        }
+    }
+
+    fn reverse(&mut self, index: usize, protected: u64) {
+        let band = self.span.max(self.capacity / 400);
+        let last = &mut self.moves[index];
+        if protected.abs_diff(last.from) < band {
+            return;
+        }
+        let up = protected > last.from;
+        if last.up == Some(!up) && self.rounds < last.at + REVERSAL_ROUNDS {
+            self.reversals += 1;
+        }
+        *last = Move {
+            from: protected,
+            up: Some(up),
+            at: self.rounds,
+        };
+    }
+
+    pub(crate) fn figures(mut self, rounds_a_second: f64) -> Figures {
+        let open = self.tenants.iter_mut().filter_map(|history| history.open.take());
+        self.episodes.extend(open);
+        let rounds = self.rounds.max(1) as f64;
+        let seconds = rounds / rounds_a_second;
+        let present: Vec<&History> = self.tenants.iter().filter(|history| history.rounds > 0).collect();
+        let of_all = |value: &dyn Fn(&History) -> f64| {
+            present.iter().map(|history| value(history)).collect::<Vec<_>>()
+        };
+        let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
+        let mut lengths: Vec<f64> = self
+            .episodes
+            .iter()
+            .map(|episode| episode.rounds as f64)
+            .collect();
+        let welfare = of_all(&|history| history.satisfaction / history.rounds as f64);
+        let welfare_min = welfare.iter().copied().fold(1.0, f64::min);
+        let [useful, wanted, entitled] = self.hot.map(|pages| pages.max(1) as f64);
+        Figures {
+            utilisation: self.sums.utilisation / rounds,
+            utilisation_static: self.sums.utilisation_static / rounds,
+            load: self.sums.load / rounds,
+            live_of_charged: self.sums.live_of_charged / rounds,
+            live_of_wanted: self.sums.live_of_wanted / rounds,
+            jain: if self.jains > 0 {
+                self.sums.jain / self.jains as f64
+            } else {
+                1.0
+            },
+            episodes: self.episodes.len() as f64,
+            episodes_long: self
+                .episodes
+                .iter()
+                .filter(|episode| episode.rounds > PROMISED_ROUNDS)
+                .count() as f64,
+            tenants_short: present.iter().filter(|history| history.was_short).count() as f64,
+            short_pages: self.episodes.iter().map(|episode| episode.most as f64).sum(),
+            short_p50: quantile(&mut lengths, 0.5),
+            short_p99: quantile(&mut lengths, 0.99),
+            short_max: most(&lengths),
+            short_mean: {
+                let sum = |value: fn(&History) -> u64| {
+                    present.iter().map(|history| value(history)).sum::<u64>() as f64
+                };
+                sum(|history| history.short) / sum(|history| history.entitlement).max(1.0)
+            },
+            worst_mean: most(&of_all(&|history| {
+                history.short as f64 / history.entitlement.max(1) as f64
+            })),
+            worst_ever: most(&of_all(&|history| history.worst)),
+            hot: useful / wanted,
+            hot_static: entitled / wanted,
+            hot_gain: useful / entitled,
+            welfare_min,
+            welfare_max: most(&welfare),
+            welfare_ratio: welfare_min / most(&welfare).max(f64::MIN_POSITIVE),
+            moved: self.moved as f64 / self.capacity as f64 / seconds,
+            transferred: self.transferred as f64 / self.capacity as f64 / seconds,
+            reversals: self.reversals as f64 / self.tenants.len().max(1) as f64 / seconds * 60.0,
+            ..self.sums
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(demand: u64, charged: u64, entitlement: u64, weight: u32) -> State {
+        State {
+            demand,
+            wanted: demand,
+            charged,
+            live: charged,
+            entitlement,
+            protected: 0,
+            limit: u64::MAX,
+            weight,
+        }
+    }
+
+    #[test]
+    fn utilisation_counts_what_is_wanted_and_had() {
+        let states = [state(50, 80, 50, 1), state(100, 30, 50, 1)];
+        // min(50, 80) + min(100, 30) of min(120, 150).
+        assert_eq!(utilisation(120, &states), 80.0 / 120.0);
+        assert_eq!(utilisation(200, &states), 80.0 / 150.0);
+        assert_eq!(utilisation(200, &[]), 1.0);
+        let limited = State {
+            limit: 40,
+            ..state(100, 40, 50, 1)
+        };
+        assert_eq!(utilisation(200, &[limited]), 1.0);
+    }
+
+    #[test]
+    fn jain_is_one_for_equal_shares_of_weights_and_half_for_one_of_two() {
+        let backlogged = |charged, weight| state(1000, charged, 0, weight);
+        assert_eq!(jain(&[backlogged(100, 1), backlogged(200, 2)], 16), Some(1.0));
+        assert_eq!(jain(&[backlogged(100, 1), backlogged(0, 1)], 16), Some(0.5));
+        assert_eq!(
+            jain(&[backlogged(30, 1), backlogged(10, 1)], 16),
+            Some(1600.0 / 2000.0)
+        );
+        assert_eq!(
+            jain(&[backlogged(100, 1), state(100, 100, 0, 1)], 16),
+            None,
+            "one alone"
+        );
+    }
+
+    #[test]
+    fn quantiles_are_values_that_were_there() {
+        let mut values = [4.0, 1.0, 3.0, 2.0];
+        assert_eq!(
+            [0.0, 0.5, 0.75, 0.99, 1.0].map(|part| quantile(&mut values, part)),
+            [1.0, 2.0, 3.0, 4.0, 4.0]
+        );
+        assert_eq!(quantile(&mut [], 0.5), 0.0);
+    }
+
+    #[test]
+    fn a_shortage_is_an_episode_with_a_length_and_a_depth() {
+        let mut meter = Meter::new(1000, 1000, 1, 1);
+        for charged in [100, 97, 60, 80, 100, 98, 50] {
+            meter.round(&[state(200, charged, 100, 1)]);
+        }
+        let figures = meter.figures(10.0);
+        // 97, 60, 80; and 50, which is still open. 98 is tolerated.
+        assert_eq!((figures.episodes, figures.tenants_short), (2.0, 1.0));
+        assert_eq!(figures.short_pages, 40.0 + 50.0);
+        assert_eq!((figures.short_p50, figures.short_max), (1.0, 3.0));
+        assert_eq!(figures.worst_ever, 0.5);
+        assert!((figures.worst_mean - (3 + 40 + 20 + 2 + 50) as f64 / 700.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn hot_is_who_wants_more_than_its_entitlement() {
+        let mut meter = Meter::new(1000, 1000, 1, 2);
+        meter.round(&[state(300, 150, 100, 1), state(50, 50, 100, 1)]);
+        let figures = meter.figures(10.0);
+        assert_eq!(
+            (figures.hot, figures.hot_static, figures.hot_gain),
+            (0.5, 100.0 / 300.0, 1.5)
+        );
+        assert_eq!(
+            (figures.welfare_min, figures.welfare_max, figures.welfare_ratio),
+            (0.5, 1.0, 0.5)
+        );
+        assert_eq!(figures.utilisation_static, 150.0 / 350.0);
+        assert_eq!(figures.load, 0.35);
+    }
+
+    #[test]
+    fn a_move_back_within_ten_rounds_is_a_reversal() {
+        let protecting = |protected| State {
+            protected,
+            ..state(0, 0, 100, 1)
+        };
+        let mut meter = Meter::new(1000, 1000, 16, 1);
+        for protected in [100, 200, 195, 100, 100, 150] {
+            meter.round(&[protecting(protected)]);
+        }
+        for _ in 0..20 {
+            meter.round(&[protecting(150)]);
+        }
+        meter.round(&[protecting(0)]);
+        // Up, up, (5 is nothing), down at once, up at once, down after a long time.
+        assert_eq!(meter.reversals, 2);
+    }
+}

@@ -1,0 +1,125 @@
+//! The columns of the tables, and the targets.
+
+use crate::metrics::Figures;
+
+/// A column of the comparisons.
+pub(crate) struct Column {
+    pub(crate) key: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) of: fn(&Figures) -> f64,
+    pub(crate) unit: Unit,
+    /// Whether more is better: what is worst follows from it.
+    pub(crate) more: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Unit {
+    Part,
+    Count,
+    Rounds,
+    Mib,
+    Thousandth,
+}
+
+impl Unit {
+    pub(crate) fn text(self, value: f64) -> String {
+        match self {
+            _ if !value.is_finite() => "never".into(),
+            Unit::Part => format!("{value:.3}"),
+            Unit::Count | Unit::Rounds => format!("{value:.0}"),
+            Unit::Mib => format!("{:.0}", value * 4096.0 / f64::from(1 << 20)),
+            Unit::Thousandth => format!("{:.2}", value * 1000.0),
+        }
+    }
+}
+
+macro_rules! column {
+    ($key:ident, $title:literal, $unit:ident, $more:literal) => {
+        Column {
+            key: stringify!($key),
+            title: $title,
+            of: |figures| figures.$key,
+            unit: Unit::$unit,
+            more: $more,
+        }
+    };
+}
+
+/// What a controller gains, and how evenly.
+pub(crate) const GAINS: [Column; 12] = [
+    column!(utilisation, "useful utilisation", Part, true),
+    column!(live_of_wanted, "… of it live", Part, true),
+    column!(live_of_charged, "live ÷ charged", Part, true),
+    column!(hot, "hot satisfied", Part, true),
+    column!(hot_static, "… with E alone", Part, true),
+    column!(hot_gain, "hot ÷ static", Part, true),
+    column!(jain, "Jain", Part, true),
+    column!(welfare_min, "least welfare", Part, true),
+    column!(welfare_ratio, "least ÷ most", Part, true),
+    column!(moved, "P moved, ‰ C/s", Thousandth, false),
+    column!(transferred, "transferred, ‰ C/s", Thousandth, false),
+    column!(reversals, "reversals /tenant/min", Part, false),
+];
+
+/// What it costs those whose memory it is.
+pub(crate) const COSTS: [Column; 11] = [
+    column!(protected_violations, "P refused", Count, false),
+    column!(reservation_violations, "r refused", Count, false),
+    column!(episodes, "short of E", Count, false),
+    column!(episodes_long, "… > 2 rounds", Count, false),
+    column!(tenants_short, "… tenants", Count, false),
+    column!(short_pages, "… MiB", Mib, false),
+    column!(short_p50, "rounds p50", Rounds, false),
+    column!(short_p99, "p99", Rounds, false),
+    column!(short_max, "max", Rounds, false),
+    column!(short_mean, "missing of ΣE, ‰", Thousandth, false),
+    column!(worst_mean, "worst tenant's mean", Part, false),
+];
+
+/// A figure of `special.rs`.
+pub(crate) struct Promise {
+    pub(crate) key: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) unit: Unit,
+    pub(crate) target: Option<Target>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target {
+    AtMost(f64),
+    AtLeast(f64),
+    /// At most what another figure of the run is.
+    Below(&'static str),
+    /// Within so much either way, as a factor, in the median.
+    Within(f64),
+}
+
+const fn promise(key: &'static str, what: &'static str, unit: Unit, target: Option<Target>) -> Promise {
+    Promise {
+        key,
+        what,
+        unit,
+        target,
+    }
+}
+
+#[rustfmt::skip] // A table.
+pub(crate) const PROMISES: [Promise; 17] = [
+    promise("pair_off", "two hungry tenants 1:2: mean distance from it, spans", Unit::Part, Some(Target::AtMost(1.0))),
+    promise("pair_off_most", "… greatest, spans", Unit::Part, None),
+    promise("pair_jain", "… Jain", Unit::Part, Some(Target::AtLeast(0.99))),
+    promise("pair_used", "… of the capacity in use", Unit::Part, None),
+    promise("weights_rounds", "weight 1 → 8: rounds until it has its new entitlement", Unit::Rounds, None),
+    promise("weights_possible", "… rounds that the others' churn takes at least", Unit::Part, None),
+    promise("weights_jain", "… Jain at the end", Unit::Part, Some(Target::AtLeast(0.99))),
+    promise("steady_busy", "steady demand: part of the rounds that decide anything", Unit::Part, Some(Target::AtMost(0.0))),
+    promise("steady_moved", "… pages of protected shares moved", Unit::Count, Some(Target::AtMost(0.0))),
+    promise("claiming_gain", "claiming ten times as much gains", Unit::Part, Some(Target::AtMost(0.02))),
+    promise("restoration_at_once", "lender wakes: had in the same round ÷ protected share", Unit::Part, Some(Target::AtLeast(1.0))),
+    promise("restoration_protected", "… protected share ÷ entitlement", Unit::Part, None),
+    promise("restoration_debt", "… debt ÷ loans", Unit::Part, None),
+    promise("restoration_yield", "… spans emptied in a round ÷ held", Unit::Part, None),
+    promise("restoration_rounds", "… rounds until it has all of min(d, E)", Unit::Rounds, Some(Target::Below("restoration_allowed"))),
+    promise("restoration_allowed", "… rounds that are allowed", Unit::Part, None),
+    promise("restoration_eta", "… ETA ÷ actual", Unit::Part, Some(Target::Within(2.0))),
+];

@@ -1,0 +1,441 @@
+//! The scenarios: who is there, what they were promised, and what they want when.
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
+use crate::controller::Contract;
+use crate::demand::{ROUNDS, Shape, fall_by_churn, spread};
+use crate::spans::{Memory, SPAN};
+use crate::world::{Scenario, Tenant, entitlements};
+
+/// The churns that everything is compared at: the part of its blocks that dies in a round.
+pub(crate) const CHURNS: [f64; 4] = [0.3, 0.05, 0.005, 0.0005];
+
+/// Σmin(d, m) over the capacity, on average.
+const LOAD: f64 = 0.95;
+
+/// By how much tenants differ in what they want of their entitlements, and what the hot ones want of theirs before all
+/// are scaled to the load.
+const SPREAD: f64 = 0.3;
+const HOT: f64 = 4.0;
+
+const WEIGHTS: [u32; 4] = [1, 2, 4, 8];
+
+/// Rounds of a number of seconds.
+const fn rounds(seconds: usize) -> usize {
+    seconds * ROUNDS as usize
+}
+
+fn weight(weight: u32) -> Contract {
+    Contract {
+        weight: weight * 100,
+        reservation: 0,
+        limit: u64::MAX,
+    }
+}
+
+fn tenant(name: &str, contract: Contract, demand: Vec<u32>, churn: f64) -> Tenant {
+    Tenant {
+        name: name.into(),
+        contract,
+        present: 0..demand.len(),
+        demand,
+        churn,
+        weights: Vec::new(),
+        claims: 1,
+    }
+}
+
+/// A demand in steps: pages, from some second on.
+fn steps(seconds: usize, steps: &[(usize, u64)]) -> Vec<u32> {
+    let at = |round: usize| {
+        let step = steps.iter().rev().find(|(from, _)| rounds(*from) <= round);
+        step.map_or(0, |(_, pages)| *pages as u32)
+    };
+    (0..rounds(seconds)).map(at).collect()
+}
+
+/// Tenants of all kinds and weights, as many as are asked for: three tenths constant, a fifth by day and night, a fifth
+/// on and off, three tenths with heavy tails, a third of them hot; a fifth have reservations and a tenth limits.
+pub(crate) fn mixed(count: usize, spans_each: u64, seconds: usize, churn: f64, seed: u64) -> Scenario {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let capacity = count as u64 * spans_each * SPAN;
+    let total = rounds(seconds);
+    let all_weights: u32 = (0..count).map(|index| WEIGHTS[index % 4]).sum();
+    let mut tenants = Vec::new();
+    let mut curves = Vec::new();
+    for index in 0..count {
+        let claim = WEIGHTS[index % 4];
+        let share = capacity as f64 * f64::from(claim) / f64::from(all_weights);
+        let heavy = Shape::Heavy {
+            sigma: 0.5,
+            memory: 60.0,
+        };
+        // Each kind has its part of each weight, whatever the seed.
+        let (kind, shape) = match (index / 4 * 3 + index) % 10 {
+            0..3 => ("constant", Shape::Constant),
+            3..5 => (
+                "diurnal",
+                Shape::Diurnal {
+                    period: rng.random_range(60.0..240.0),
+                    low: 0.1,
+                },
+            ),
+            5..7 => {
+                let on = rng.random_range(10.0..40.0);
+                (
+                    "on/off",
+                    Shape::OnOff {
+                        on,
+                        off: 3.0 * on,
+                        low: 0.05,
+                    },
+                )
+            }
+            7..9 => ("heavy", heavy),
+            _ => ("hot", heavy),
+        };
+        let scale = share * spread(SPREAD, &mut rng) * if kind == "hot" { HOT } else { 1.0 };
+        let mut curve = shape.curve(total, &mut rng);
+        curve.iter_mut().for_each(|value| *value *= scale);
+        fall_by_churn(&mut curve, churn);
+        let part = |fraction: f64| (share * fraction) as u64 / SPAN * SPAN;
+        let contract = Contract {
+            weight: claim * 100,
+            reservation: if rng.random_bool(0.2) { part(0.4) } else { 0 },
+            limit: if rng.random_bool(0.1) { part(2.0) } else { u64::MAX },
+        };
+        curves.push(curve);
+        tenants.push(tenant(kind, contract, Vec::new(), churn));
+    }
+    // To the load that is asked for, over the part that counts; limits make it a search. What is wanted is live, what
+    // counts is charged: it is more by what it takes to hold that much.
+    let warm_up = total / 6;
+    let load = |scale: f64| {
+        let wanted = curves.iter().zip(&tenants).map(|(curve, tenant)| {
+            let most = tenant.contract.limit as f64;
+            curve[warm_up..]
+                .iter()
+                .map(|value| (value * scale).min(most))
+                .sum::<f64>()
+        });
+        wanted.sum::<f64>() / (total - warm_up) as f64 / capacity as f64
+    };
+    let scaled_to = |aim: f64| {
+        let (mut low, mut high) = (0.0, 100.0);
+        for _ in 0..40 {
+            let middle = 0.5 * (low + high);
+            if load(middle) > aim {
+                high = middle
+            } else {
+                low = middle
+            }
+        }
+        low
+    };
+    let density = density(&curves, scaled_to(LOAD), &tenants, &mut rng);
+    let low = scaled_to(LOAD * density);
+    for (tenant, curve) in tenants.iter_mut().zip(&curves) {
+        tenant.demand = curve.iter().map(|value| (value * low) as u32).collect();
+        tenant.present = 0..total;
+    }
+    Scenario {
+        name: "mixed",
+        what: "all kinds of demand, weights 1, 2, 4, 8; load 0.95",
+        capacity,
+        tenants,
+        rounds: total,
+        warm_up,
+        seed,
+    }
+}
+
+/// The part of what is charged that is live if everybody gets what it wants: of some tenants.
+fn density(curves: &[Vec<f64>], scale: f64, tenants: &[Tenant], rng: &mut Xoshiro256PlusPlus) -> f64 {
+    const SAMPLED: usize = 100;
+    let (mut live, mut charged) = (0, 0);
+    for (curve, tenant) in curves.iter().zip(tenants).take(SAMPLED) {
+        let mut memory = Memory::new();
+        for value in curve {
+            memory.die(tenant.churn, false, rng);
+            memory.grow((value * scale) as u64, || true);
+            live += memory.live();
+            charged += memory.charged();
+        }
+    }
+    live as f64 / charged as f64
+}
+
+/// A few hundred MiB for the scenarios of a few tenants.
+const CAPACITY: u64 = 1600 * SPAN;
+
+fn small(name: &'static str, what: &'static str, tenants: Vec<Tenant>, seed: u64) -> Scenario {
+    let rounds = tenants[0].demand.len();
+    Scenario {
+        name,
+        what,
+        capacity: CAPACITY,
+        tenants,
+        rounds,
+        warm_up: 0,
+        seed,
+    }
+}
+
+fn whole(seconds: usize, pages: u64) -> Vec<u32> {
+    steps(seconds, &[(0, pages)])
+}
+
+/// Entitlements of tenants with these weights, in pages.
+pub(crate) fn shares(weights: &[u32]) -> Vec<u64> {
+    let contracts: Vec<_> = weights.iter().map(|claim| Some(weight(*claim))).collect();
+    entitlements(CAPACITY - CAPACITY / 100, &contracts)
+}
+
+/// Two tenants who would take everything, weights 1 and 2, and grow at the pace of their weights.
+pub(crate) fn pair(churn: f64, seed: u64) -> Scenario {
+    const GROWS: usize = 20;
+    let hungry = |name, claim| {
+        let most = u64::from(claim) * CAPACITY;
+        let at = |round| (most * (round as u64 + 1) / rounds(GROWS) as u64).min(most) as u32;
+        tenant(name, weight(claim), (0..rounds(120)).map(at).collect(), churn)
+    };
+    let what = "two that want everything, weights 1 and 2";
+    small(
+        "pair",
+        what,
+        vec![hungry("weight 1", 1), hungry("weight 2", 2)],
+        seed,
+    )
+}
+
+/// The second [to change the weight in](weights).
+pub(crate) const WEIGHT_CHANGE: usize = 30;
+
+/// Four hungry tenants; one's weight goes from 1 to 8.
+pub(crate) fn weights(churn: f64, seed: u64) -> Scenario {
+    let hungry = |name, claim| tenant(name, weight(claim), whole(90, 2 * CAPACITY), churn);
+    let mut tenants = vec![
+        hungry("weight 1, then 8", 1),
+        hungry("weight 1", 1),
+        hungry("weight 2", 2),
+        hungry("weight 4", 4),
+    ];
+    tenants[0].weights.push((rounds(WEIGHT_CHANGE), 800));
+    small(
+        "weights",
+        "four that want everything; a weight goes from 1 to 8",
+        tenants,
+        seed,
+    )
+}
+
+/// Everybody has what it wants: nothing has to move.
+pub(crate) fn steady(churn: f64, seed: u64) -> Scenario {
+    let mut tenants = Vec::new();
+    let entitled = shares(&[1, 1, 2, 4, 8]);
+    let parts = [0.5, 1.6, 0.9, 1.0, 0.7];
+    for (index, claim) in [1, 1, 2, 4, 8].into_iter().enumerate() {
+        let pages = (entitled[index] as f64 * parts[index]) as u64;
+        tenants.push(tenant(
+            &format!("weight {claim}"),
+            weight(claim),
+            whole(120, pages),
+            churn,
+        ));
+    }
+    small("steady", "five whose demand does not change", tenants, seed)
+}
+
+/// The second in which the lender wakes up.
+pub(crate) const WAKES: usize = 120;
+
+/// A lender that has been idle for two minutes wants all of its entitlement. The others want as much as there is.
+pub(crate) fn restoration(churn: f64, seed: u64) -> Scenario {
+    let entitled = shares(&[4, 1, 2, 4]);
+    let woken = steps(400, &[(0, entitled[0] / 20), (WAKES, entitled[0])]);
+    let hungry = |name, claim| tenant(name, weight(claim), whole(400, 2 * CAPACITY), churn);
+    let tenants = vec![
+        tenant("lender", weight(4), woken, churn.max(0.05)),
+        hungry("weight 1", 1),
+        hungry("weight 2", 2),
+        hungry("weight 4", 4),
+    ];
+    small("restoration", "one that lent everything wakes up", tenants, seed)
+}
+
+/// A tenth of the tenants want ten times as much, all at once, for ten seconds.
+pub(crate) fn flash(churn: f64, seed: u64) -> Scenario {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let weights: Vec<u32> = (0..20).map(|index| WEIGHTS[index % 4]).collect();
+    let entitled = shares(&weights);
+    let tenants = (0..20).map(|index| {
+        let usual = (entitled[index] as f64 * rng.random_range(0.3..0.9)) as u64;
+        let in_crowd = index % 10 == 3;
+        let demand = if in_crowd {
+            steps(
+                120,
+                &[
+                    (0, usual / 3),
+                    (40, usual * 10 / 3),
+                    (50, usual / 3),
+                    (80, usual * 10 / 3),
+                    (90, usual / 3),
+                ],
+            )
+        } else {
+            whole(120, usual)
+        };
+        let name = if in_crowd { "crowd" } else { "usual" };
+        tenant(name, weight(weights[index]), demand, churn)
+    });
+    small(
+        "flash crowd",
+        "two of twenty want ten times as much for ten seconds, twice",
+        tenants.collect(),
+        seed,
+    )
+}
+
+/// Tenants come and go all the time.
+pub(crate) fn arrivals(churn: f64, seed: u64) -> Scenario {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let seconds = 120;
+    let weights: Vec<u32> = (0..30).map(|index| WEIGHTS[index % 4]).collect();
+    let entitled = shares(&weights);
+    let tenants = (0..30).map(|index| {
+        let wanted = (entitled[index] as f64 * rng.random_range(0.6..3.0)) as u64;
+        let mut tenant = tenant(
+            &format!("weight {}", weights[index]),
+            weight(weights[index]),
+            whole(seconds, wanted),
+            churn,
+        );
+        if index >= 6 {
+            let from = rng.random_range(0..rounds(seconds));
+            tenant.present = from..(from + rng.random_range(100..600)).min(rounds(seconds));
+        }
+        tenant
+    });
+    small("arrivals", "tenants join and leave", tenants.collect(), seed)
+}
+
+/// One tenant's demand grows and it never frees.
+pub(crate) fn leaky(churn: f64, seed: u64) -> Scenario {
+    let entitled = shares(&[1, 1, 1, 1]);
+    let leak = (0..rounds(120))
+        .map(|round| (round as u64 * CAPACITY / rounds(100) as u64) as u32)
+        .collect();
+    let wave = |phase| {
+        let low = entitled[1] / 5;
+        steps(
+            120,
+            &[
+                (0, low),
+                (phase, entitled[1]),
+                (phase + 25, low),
+                (phase + 50, entitled[1]),
+            ],
+        )
+    };
+    let tenants = vec![
+        tenant("leaky", weight(1), leak, 0.0),
+        tenant("first", weight(1), wave(20), churn),
+        tenant("second", weight(1), wave(30), churn),
+        tenant("third", weight(1), wave(40), churn),
+    ];
+    small("leak", "one leaks; three take turns", tenants, seed)
+}
+
+/// A borrower that frees nothing while its lenders want theirs back.
+pub(crate) fn unresponsive(churn: f64, seed: u64) -> Scenario {
+    let entitled = shares(&[1, 1, 1, 1]);
+    let low = entitled[0] / 10;
+    let wakes = |at| steps(120, &[(0, low), (at, entitled[0])]);
+    let tenants = vec![
+        tenant("unresponsive", weight(1), whole(120, 2 * CAPACITY), 0.0),
+        tenant("responsive", weight(1), whole(120, 2 * CAPACITY), churn),
+        tenant("lender", weight(1), wakes(60), churn.max(0.05)),
+        tenant("lender", weight(1), wakes(80), churn.max(0.05)),
+    ];
+    small(
+        "unresponsive",
+        "a borrower that never frees, and lenders that wake up",
+        tenants,
+        seed,
+    )
+}
+
+/// Everybody wants half as much again as its entitlement; one of them claims `claims` times as much.
+pub(crate) fn claiming(claims: u64, churn: f64, seed: u64) -> Scenario {
+    let weights = [1, 1, 2, 4, 8];
+    let entitled = shares(&weights);
+    let tenants = weights
+        .iter()
+        .zip(&entitled)
+        .enumerate()
+        .map(|(index, (claim, entitled))| {
+            let factor = if index == 0 { claims } else { 1 };
+            let wanted = entitled * 3 / 2 * factor;
+            let mut tenant = tenant(
+                &format!("weight {claim}"),
+                weight(*claim),
+                whole(120, wanted),
+                churn,
+            );
+            tenant.claims = factor;
+            tenant
+        });
+    small(
+        "over-claiming",
+        "all are hungry; one claims ten times as much",
+        tenants.collect(),
+        seed,
+    )
+}
+
+/// The seconds of a [`daily`] cycle.
+pub(crate) const CYCLE: f64 = 100.0;
+
+/// Days of a hundred seconds: half of the tenants work in shifts, the others take what is left.
+pub(crate) fn daily(churn: f64, seed: u64) -> Scenario {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let seconds = 900;
+    let weights: Vec<u32> = (0..16).map(|index| WEIGHTS[index % 4]).collect();
+    let entitled = shares(&weights);
+    let tenants = (0..16).map(|index| {
+        let at = |round: usize, phase: f64| {
+            let part = (round as f64 / ROUNDS / CYCLE + phase).fract();
+            if part < 0.35 { 1.0 } else { 0.05 }
+        };
+        let phase = rng.random_range(0.0..1.0);
+        let jitter: Vec<f64> = (0..20).map(|_| rng.random_range(0.8..1.0)).collect();
+        let mut demand: Vec<f64> = (0..rounds(seconds))
+            .map(|round| {
+                let day = (round as f64 / ROUNDS / CYCLE) as usize;
+                let full = entitled[index] as f64;
+                if index % 2 == 0 {
+                    full * at(round, phase) * jitter[day]
+                } else {
+                    full * 2.5
+                }
+            })
+            .collect();
+        fall_by_churn(&mut demand, churn);
+        let name = if index % 2 == 0 { "shifts" } else { "hungry" };
+        tenant(
+            name,
+            weight(weights[index]),
+            demand.iter().map(|pages| *pages as u32).collect(),
+            churn,
+        )
+    });
+    let mut scenario = small(
+        "daily",
+        "half work in shifts of a cycle that recurs, half take what is left",
+        tenants.collect(),
+        seed,
+    );
+    scenario.warm_up = rounds(300);
+    scenario
+}
