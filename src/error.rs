@@ -80,7 +80,6 @@ pub enum Error {
     /// The tenant or group has been retired; no new memory is charged to it.
     Retired,
     /// The group has tenants, or retired ones that still hold something.
-    #[non_exhaustive]
     GroupNotEmpty {
         /// How many.
         members: u64,

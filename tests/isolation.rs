@@ -40,11 +40,15 @@ fn layout(size: usize) -> Layout {
 
 /// A block full of the secret.
 fn write_secret(size: usize) -> *mut u8 {
+    write_word(size, SECRET)
+}
+
+fn write_word(size: usize, secret: u64) -> *mut u8 {
     // SAFETY: the block holds `size / 8` words.
     unsafe {
         let block = alloc(layout(size));
         for word in 0..size / 8 {
-            block.cast::<u64>().add(word).write_volatile(SECRET);
+            block.cast::<u64>().add(word).write_volatile(secret);
         }
         block
     }
@@ -52,9 +56,13 @@ fn write_secret(size: usize) -> *mut u8 {
 
 /// How often the secret stands in a block.
 fn secrets_in(block: *mut u8, size: usize) -> usize {
+    words_in(block, size, SECRET)
+}
+
+fn words_in(block: *mut u8, size: usize, secret: u64) -> usize {
     // SAFETY: the block is the caller's and holds `size / 8` words. Whether they were ever written is what is asked.
     (0..size / 8)
-        .filter(|word| unsafe { block.cast::<u64>().add(*word).read_volatile() } == SECRET)
+        .filter(|word| unsafe { block.cast::<u64>().add(*word).read_volatile() } == secret)
         .count()
 }
 
@@ -106,6 +114,57 @@ fn look_for_secrets(other: &Tenant, sizes: &[usize]) {
             assert_eq!(secrets_in(block, size), 0, "size {size}");
             blocks.push((block, size));
         }
+    }
+    free(blocks);
+}
+
+/// Back and forth between two tenants, in slabs and spans of all kinds, until this many pages have changed hands.
+/// `TENANCY_TRANSFERS` sets another number: `docs/safety.md` has the long run.
+#[test]
+fn pages_that_go_back_and_forth_show_nothing() {
+    let wanted: u64 = std::env::var("TENANCY_TRANSFERS").map_or(100_000, |text| text.parse().unwrap());
+    let sizes = [100, 500, 1000, 3000, 5000, 16 << 10, 40_000, 600_000];
+    let (mut turn, mut moved) = (0, 0);
+    well_in_child("pages_that_go_back_and_forth_show_nothing", 600, || {
+        Config::new()
+            .purge_delay(std::time::Duration::from_secs(3600))
+            .apply()
+            .unwrap();
+        let tenants = ["left", "right"].map(|name| Tenant::builder(name).build().unwrap());
+        while moved < wanted {
+            // Each has a secret of its own, for its own may well be where it was.
+            let (writes, looks) = (&tenants[turn % 2], &tenants[(turn + 1) % 2]);
+            let secret = SECRET ^ (turn % 2) as u64;
+            let size = sizes[turn % sizes.len()];
+            let count = (3 << 20) / size;
+            free(
+                (0..count)
+                    .map(|_| (writes.in_scope(|| write_secret(size)), size))
+                    .collect(),
+            );
+            // What is cached goes home, and what is empty to whoever asks next.
+            tenancy::maintain();
+            look_for(looks, secret, size, count);
+            tenancy::maintain();
+            turn += 1;
+            moved = tenants.iter().map(|tenant| tenant.stats().scrubbed >> 12).sum();
+        }
+        // Whoever took over a page, somebody gave it up.
+        let all = [Tenant::root().stats(), tenants[0].stats(), tenants[1].stats()];
+        let sum = |of: fn(&tenancy::TenantStats) -> u64| all.iter().map(of).sum::<u64>();
+        assert_eq!(sum(|of| of.moved_out), sum(|of| of.scrubbed));
+        println!("{moved} pages in {turn} turns");
+    });
+}
+
+/// Finds no `secret` in `count` blocks of `size`, all of them live together, as `other`.
+fn look_for(other: &Tenant, secret: u64, size: usize, count: usize) {
+    let mut blocks = Vec::new();
+    for _ in 0..count {
+        // SAFETY: a layout with a size.
+        let block = other.in_scope(|| unsafe { alloc(layout(size)) });
+        assert_eq!(words_in(block, size, secret), 0, "size {size}");
+        blocks.push((block, size));
     }
     free(blocks);
 }

@@ -259,7 +259,7 @@ impl Model {
             assert_best(&before, pages, align, segment, page);
         }
         assert!(page % align == 0 && span.pages() == pages);
-        span.claim(tag(tenant), Kind::LARGE, zero);
+        span.claim(tag(tenant), Kind::LARGE, zero, &mut |_, _| {});
         let base = span.base();
         self.enter(
             Held {
@@ -278,9 +278,10 @@ impl Model {
             return;
         }
         let memory = self.world.root();
-        let Some(block) = memory
-            .spans
-            .take_large(pages, align, tag(tenant), grows, &memory.metadata)
+        let Some(block) =
+            memory
+                .spans
+                .take_large(pages, align, tag(tenant), grows, &mut |_, _| {}, &memory.metadata)
         else {
             return assert!(!self.is_well, "{pages} pages are refused though nothing fails");
         };
@@ -357,7 +358,11 @@ impl Model {
         };
         if let Some(span) = &mut held.span
             && span.pages() + more <= MAX_SPAN_PAGES
-            && self.world.root().spans.extend(span, more, tag(held.tenant))
+            && self
+                .world
+                .root()
+                .spans
+                .extend(span, more, tag(held.tenant), &mut |_, _| {})
         {
             held.pages += more;
         }

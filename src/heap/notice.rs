@@ -38,6 +38,13 @@ pub(crate) fn deny(pool: &Pool, pages: Pages) {
     WAKER.wake();
 }
 
+/// Notes that a reservation of `pages` more could not be promised to a tenant of this group.
+#[cold]
+pub(crate) fn want(pages: Pages, group: u16) {
+    HEAP.shared.ledger.want(pages, group);
+    WAKER.wake();
+}
+
 /// Notes that a tenant's overdraft has grown by `pages`.
 #[cold]
 pub(super) fn overdrawn(pool: &Pool, pages: Pages) {

@@ -38,6 +38,7 @@ pub(crate) use account::Account;
 pub use account::OnLimit;
 pub(crate) use group::{GROUPS, Group};
 pub(crate) use holding::MOST_CHARGED;
+pub(crate) use published::Wanted;
 
 use core::sync::atomic::{AtomicU16, AtomicU64};
 
@@ -126,6 +127,10 @@ pub(crate) struct Ledger {
     groups: [Group; GROUPS],
     /// Whether one of them has changed since the last round.
     is_group_changed: AtomicBool,
+    /// Pages that somebody was to be promised and could not be; [`MET`](published::MET): he was.
+    wanted: AtomicU64,
+    /// In which group.
+    wanted_in: AtomicU16,
 }
 
 impl Ledger {
@@ -144,6 +149,8 @@ impl Ledger {
                 donors: [const { AtomicU16::new(0) }; DONORS],
                 groups: array_of![Group::new(); GROUPS],
                 is_group_changed: AtomicBool::new(false),
+                wanted: AtomicU64::new(0),
+                wanted_in: AtomicU16::new(0),
             }
         }
     }

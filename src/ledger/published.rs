@@ -7,6 +7,20 @@ use core::time::Duration;
 use super::{Account, LEVEL_SHIFT, Ledger, NO_LEVEL, NO_LIMIT, Pages};
 use crate::base::sync::Ordering;
 
+/// What was wanted has been promised since.
+pub(super) const MET: Pages = u64::MAX;
+
+/// What somebody waits for to be promised.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wanted {
+    /// Nothing new.
+    Nothing,
+    /// He has it.
+    Met,
+    /// So many pages, by a tenant of this group.
+    Pages(Pages, u16),
+}
+
 impl Ledger {
     // --- What there is to look at ---
 
@@ -43,6 +57,32 @@ impl Ledger {
     pub(crate) fn take_touched_groups(&self) -> bool {
         // AcqRel: as in `touch_groups`.
         self.is_group_changed.swap(false, Ordering::AcqRel)
+    }
+
+    /// Notes that a reservation of `pages` more could not be promised to a tenant of this group, because they are lent:
+    /// rounds hold them back from others until it is asked for again. One caller at a time.
+    pub(crate) fn want(&self, pages: Pages, group: u16) {
+        // Relaxed, all: the next round acts on it, or the one after.
+        self.wanted_in.store(group, Ordering::Relaxed);
+        self.wanted.store(pages.min(MET - 1), Ordering::Relaxed);
+        self.is_contended.store(true, Ordering::Relaxed);
+        self.alarm();
+    }
+
+    /// Notes that a reservation was promised.
+    pub(crate) fn meet(&self) {
+        // Relaxed: as in `want`.
+        self.wanted.store(MET, Ordering::Relaxed);
+    }
+
+    /// What somebody waits for that is new since this was last asked.
+    pub(crate) fn take_wanted(&self) -> Wanted {
+        // Relaxed: as in `want`.
+        match self.wanted.swap(0, Ordering::Relaxed) {
+            0 => Wanted::Nothing,
+            MET => Wanted::Met,
+            pages => Wanted::Pages(pages, self.wanted_in.load(Ordering::Relaxed)),
+        }
     }
 
     // --- What was decided ---

@@ -31,17 +31,17 @@ impl Directory {
 impl Shared {
     /// The root tenant's pool.
     #[inline]
-    pub(crate) fn root(&'static self) -> &'static Pool {
+    pub(crate) fn root(&self) -> &Pool {
         &self.pools.root
     }
 
     /// The pool of the tenant with this tag; `None` if there is no such tenant any more.
-    pub(crate) fn pool(&'static self, tag: Tag) -> Option<&'static Pool> {
+    pub(crate) fn pool(&self, tag: Tag) -> Option<&Pool> {
         self.pool_at(tag.id()).filter(|pool| pool.tag() == tag)
     }
 
     /// The pool with this id, whoever's it is.
-    pub(crate) fn pool_at(&'static self, id: u16) -> Option<&'static Pool> {
+    pub(crate) fn pool_at(&self, id: u16) -> Option<&Pool> {
         if id == Tag::ROOT.id() {
             return Some(self.root());
         }

@@ -94,10 +94,15 @@ impl Pool {
             .ledger
             .charge(&self.account, pages as u64, request.purpose)
             .ok()?;
-        let block =
-            shared
-                .spans
-                .take_large(pages, request.align, self.tag(), request.grows, &shared.metadata);
+        let inherit = &mut |from, pages| self.inherit(shared, from, pages);
+        let block = shared.spans.take_large(
+            pages,
+            request.align,
+            self.tag(),
+            request.grows,
+            inherit,
+            &shared.metadata,
+        );
         let Some(block) = block else {
             shared.ledger.cancel(&self.account, granted);
             return None;
@@ -105,7 +110,6 @@ impl Pool {
         if block.dirty_pages > 0 && (request.zero || !block.is_own) {
             // SAFETY: the pages are part of the block, which nobody else has.
             unsafe { block.base.write_bytes(0, block.dirty_pages * PAGE) };
-            self.count_scrubbed(if block.is_own { 0 } else { block.dirty_pages });
         }
         Some(block.base)
     }
@@ -228,7 +232,10 @@ impl Pool {
         // SAFETY: the caller owns the block, which is the span's.
         let mut span = unsafe { Span::of_large(block) };
         let fits = if need > have {
-            shared.spans.extend(&mut span, need - have, self.tag())
+            {
+                let inherit = &mut |from, pages| self.inherit(shared, from, pages);
+                shared.spans.extend(&mut span, need - have, self.tag(), inherit)
+            }
         } else {
             let mut tail = span.split_off(need);
             tail.disown(self.tag());

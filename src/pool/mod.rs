@@ -99,6 +99,8 @@ pub(crate) struct Pool {
     pub(crate) account: Account,
     /// Pages that other tenants had written and that were zeroed for this one.
     scrubbed: AtomicU64,
+    /// Pages of this tenant that others took over.
+    moved_out: AtomicU64,
     /// Bytes of large blocks, rounded up to pages.
     large_bytes: AtomicU64,
     /// Who keeps the pool from becoming another tenant's. Beside statistics: it is written with every clone of a handle.
@@ -141,6 +143,7 @@ impl Pool {
                 nursery: Lock::new(Rank::Nursery, Nursery::new()),
             is_outgrown: AtomicBool::new(false),
                 scrubbed: AtomicU64::new(0),
+                moved_out: AtomicU64::new(0),
                 large_bytes: AtomicU64::new(0),
                 references: References::none(),
                 bins: [const { Once::new() }; CLASSES],
@@ -158,6 +161,7 @@ impl Pool {
     pub(crate) fn set_tag(&self, tag: Tag) {
         // Relaxed: a statistic.
         self.scrubbed.store(0, Ordering::Relaxed);
+        self.moved_out.store(0, Ordering::Relaxed);
         self.is_outgrown.store(false, Ordering::Relaxed);
         self.standing.set_tag(tag);
     }
@@ -277,10 +281,20 @@ impl Pool {
         self.scrubbed.load(Ordering::Relaxed)
     }
 
-    fn count_scrubbed(&self, pages: usize) {
+    /// Pages of this tenant that others took over so far.
+    pub(crate) fn moved_out(&self) -> u64 {
+        // Relaxed: a statistic.
+        self.moved_out.load(Ordering::Relaxed)
+    }
+
+    /// Counts that this pool took over what `from` had written, and that was scrubbed for it.
+    fn inherit(&self, shared: &Shared, from: Tag, pages: usize) {
         if pages > 0 {
-            // Relaxed: a statistic.
+            // Relaxed, both: statistics.
             self.scrubbed.fetch_add(pages as u64, Ordering::Relaxed);
+            if let Some(giver) = shared.pool(from) {
+                giver.moved_out.fetch_add(pages as u64, Ordering::Relaxed);
+            }
         }
     }
 
@@ -324,8 +338,8 @@ impl Pool {
             .take(request.pages, request.align, fit, &shared.metadata)
         {
             Some(mut span) => {
-                let scrubbed = span.claim(self.tag(), request.kind, request.zero);
-                self.count_scrubbed(scrubbed);
+                let inherit = &mut |from, pages| self.inherit(shared, from, pages);
+                span.claim(self.tag(), request.kind, request.zero, inherit);
                 Ok(span)
             }
             None => {

@@ -23,7 +23,7 @@ use super::asking::Asked;
 use super::contract::Contract;
 use super::guarded::Guarded;
 use super::member::Reading;
-use super::policy::Observation;
+use super::policy::{Estimate, Observation};
 use super::round::Decisions;
 use super::round_report::{EntitlementChange, RoundReport};
 use super::solver::{Settings, Solver};
@@ -31,13 +31,20 @@ use super::subscriptions::Call;
 use super::{Pressure, gauges, pressure};
 use crate::base::units::PAGE;
 use crate::heap::{self, EventKind};
-use crate::ledger::{Account, GROUPS, NO_LIMIT, Pages};
+use crate::ledger::{Account, GROUPS, NO_LIMIT, Pages, Wanted};
 use crate::pool::Pool;
 use crate::span::Tag;
 use crate::tenant::TenantId;
 
 /// Tenants whose pools a round looks into, to price what lies free there: 40 bins each, behind their locks.
 const PRICED: usize = 32;
+
+/// The number under which the solver knows who waits for a reservation: the last one, which a tenant has only where there
+/// are as many as there can be.
+const WAITING: u16 = u16::MAX;
+
+/// How long what somebody waits for is held back from others if he does not ask again.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a round is to be done.
 pub(super) struct Order<'a> {
@@ -71,6 +78,8 @@ pub(super) struct Control {
     pub(super) time: Duration,
     /// When somebody was last refused.
     denied_at: Option<Duration>,
+    /// Since when somebody waits to be promised what is lent.
+    waiting_since: Option<Duration>,
     /// For rounds without a policy of their driver's.
     policy: Option<Guarded>,
     /// Whom to look at; kept for its memory.
@@ -165,10 +174,11 @@ impl Control {
                 is_denied |= denied > 0;
             }
         }
+        self.wait(&mut solver);
         // 4. What to do about it, done.
         solver.set_tau(policy.tau());
         let decisions = solver.take_decisions(ledger.surplus());
-        self.publish(&mut solver, &decisions, is_regular, &mut report);
+        self.publish(&mut solver, &decisions, is_regular, last.is_none(), &mut report);
         self.reclaim(&mut solver, &decisions, &mut report);
         (report.debt, report.eta) = (decisions.debt * PAGE as u64, decisions.eta);
         solver.put_decisions_back(decisions);
@@ -176,7 +186,7 @@ impl Control {
             self.show(&solver, *id);
         }
         // 5. How long allowances bind: until nobody was refused for an interval.
-        if is_denied {
+        if is_denied || self.waiting_since.is_some() {
             self.denied_at = Some(self.time);
         }
         let is_over = |at: Duration| self.time.saturating_sub(at) >= interval;
@@ -281,6 +291,9 @@ impl Control {
             return;
         };
         let tag = pool.tag();
+        if id == WAITING && self.waiting_since.take().is_some() {
+            solver.leave(id);
+        }
         if let Some(gone) = place.take_if(|known| known.tag != tag) {
             solver.leave(id);
             policy.forget(TenantId::of(gone.tag));
@@ -302,6 +315,38 @@ impl Control {
             (known.contract, known.group) = (contract, group);
             solver.join(id, contract, (group > 0).then_some(group));
             self.tenants += u64::from(is_joining);
+        }
+    }
+
+    /// Somebody waits to be promised what is lent to others: a reservation that he asked for. Until he asks again, or for
+    /// [`PATIENCE`], the solver counts him as a tenant that has just that reservation and nothing of it: so what others
+    /// are entitled to leaves room for it, and their loans are called back.
+    fn wait(&mut self, solver: &mut Solver) {
+        let is_taken = self.known.get(WAITING as usize).is_some_and(Option::is_some);
+        match heap::heap().shared.ledger.take_wanted() {
+            Wanted::Pages(pages, group) if !is_taken => {
+                let contract = Contract {
+                    weight: 1,
+                    reservation: pages,
+                    limit: pages,
+                };
+                self.waiting_since = Some(self.time);
+                solver.join(WAITING, contract, (group > 0).then_some(group));
+                let reading = Reading {
+                    id: WAITING,
+                    ..Reading::default()
+                };
+                solver.observe(&reading, &Estimate::default());
+            }
+            Wanted::Nothing
+                if self
+                    .waiting_since
+                    .is_none_or(|since| self.time.saturating_sub(since) < PATIENCE) => {}
+            _ => {
+                if self.waiting_since.take().is_some() {
+                    solver.leave(WAITING);
+                }
+            }
         }
     }
 

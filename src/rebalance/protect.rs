@@ -31,6 +31,7 @@ pub(crate) struct Usage {
 
 impl Usage {
     /// Of a tenant that was always charged `pages`.
+    #[cfg(test)]
     pub(crate) fn of(pages: u64) -> Self {
         Self {
             fast: Average::of(pages),
@@ -95,6 +96,7 @@ impl ComesBack {
     }
 
     /// φ̄ as a fraction.
+    #[cfg(test)]
     pub(crate) fn fraction(self) -> u64 {
         self.eighths * Self::STEP
     }

@@ -31,12 +31,13 @@ const TRIMMED: usize = 16;
 const FIRST_SPAN: Pages = 1;
 
 impl Control {
-    /// Tells the accounts.
+    /// Tells the accounts. The first round of a driver tells all levels, since the one before it may have lifted them.
     pub(super) fn publish(
         &mut self,
         solver: &mut Solver,
         decisions: &Decisions,
         is_regular: bool,
+        is_first: bool,
         report: &mut RoundReport,
     ) {
         let ledger = &heap::heap().shared.ledger;
@@ -56,9 +57,17 @@ impl Control {
                 pool.account.set_claim(*units);
             }
         }
-        for (group, level) in &decisions.levels {
-            let level = if is_regular { published(*level) } else { NO_LEVEL };
-            ledger.publish_level(group.unwrap_or(0), level);
+        if !is_regular {
+            lift();
+        } else if is_first {
+            ledger.publish_level(0, published(solver.level));
+            for (group, of_group) in &solver.groups {
+                ledger.publish_level(*group, published(of_group.level));
+            }
+        } else {
+            for (group, level) in &decisions.levels {
+                ledger.publish_level(group.unwrap_or(0), published(*level));
+            }
         }
         // 4. Whose frees flow back.
         for (id, is_frozen) in &decisions.frozen {
@@ -73,7 +82,8 @@ impl Control {
             }
         }
         // 5. What the path of a request goes by.
-        ledger.publish_eta(decisions.eta);
+        // Who is refused now, and was not foreseen, asks again when the next round has seen it.
+        ledger.publish_eta(decisions.eta.max(solver.settings.interval));
         ledger.publish_donors(decisions.donors.iter().copied());
     }
 
@@ -172,13 +182,19 @@ fn published(level: Level) -> u64 {
     level.0
 }
 
+/// Has no allowance bind, where no round would say when to end it.
+pub(super) fn lift() {
+    let ledger = &heap::heap().shared.ledger;
+    (0..GROUPS as u16).for_each(|group| ledger.publish_level(group, NO_LEVEL));
+    ledger.end_contention();
+}
+
 /// Takes back everything that only rounds can keep up to date: without them reservations are protected, the rest is
 /// there for whoever comes first, and no allowance binds.
 pub(super) fn retreat() {
     let shared = &heap::heap().shared;
     let ledger = &shared.ledger;
-    (0..GROUPS as u16).for_each(|group| ledger.publish_level(group, NO_LEVEL));
-    ledger.end_contention();
+    lift();
     ledger.publish_watermark(0);
     ledger.publish_eta(core::time::Duration::MAX);
     ledger.publish_donors(core::iter::empty());

@@ -46,6 +46,8 @@ pub struct TenantStats {
     pub denied: u64,
     /// Other tenants' bytes that were zeroed before it got their pages.
     pub scrubbed: u64,
+    /// Its bytes that were zeroed before other tenants got their pages.
+    pub moved_out: u64,
     /// Its weight's part of the capacity, between reservation and limit. 0 until there was a round of a
     /// [`Rebalancer`](crate::Rebalancer).
     pub entitlement: u64,
@@ -56,7 +58,8 @@ pub struct TenantStats {
     pub allowance: u64,
     /// Charged above its entitlement: what it has from others. 0 until there was a round.
     pub borrowed: u64,
-    /// What others have of it: its part of all that is borrowed, by what it leaves unused of its entitlement.
+    /// What others have of it: its part of all that is borrowed, by what it leaves unused of its entitlement. In a
+    /// [`snapshot`](crate::snapshot) what all lend is what all borrow; by itself it goes by the sums of the last round.
     pub lent: u64,
     /// All it was ever granted above what was protected for it at the time.
     pub granted_loans: u64,
@@ -104,6 +107,7 @@ impl TenantStats {
             overdraft: bytes(account.overdraft()),
             denied: account.denied(),
             scrubbed: bytes(pool.scrubbed()),
+            moved_out: bytes(pool.moved_out()),
             entitlement: bytes(account.entitlement()),
             protected: bytes(account.protected()),
             allowance: if allowance == NO_LIMIT {

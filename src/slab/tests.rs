@@ -34,7 +34,7 @@ fn memory() -> World<Memory> {
 fn span(world: &World<Memory>, pages: usize, kind: Kind) -> Span {
     let memory = world.root();
     let mut span = memory.spans.take(pages, 1, Fit::Best, &memory.metadata).unwrap();
-    span.claim(Tag::ROOT, kind, false);
+    span.claim(Tag::ROOT, kind, false, &mut |_, _| {});
     span
 }
 

@@ -48,13 +48,15 @@ pub(crate) struct LargeInfo {
 
 impl Spans {
     /// A block of `pages` pages aligned to `align` bytes for `tag`. `grows`: it was made to grow and will again, so
-    /// it is put where there is most room behind it.
+    /// it is put where there is most room behind it. `inherit` is told what other tenants had written there: under the
+    /// lock, so it may only count.
     pub(crate) fn take_large(
         &self,
         pages: usize,
         align: usize,
         tag: Tag,
         grows: bool,
+        inherit: &mut dyn FnMut(Tag, usize),
         metadata: &Metadata,
     ) -> Option<LargeBlock> {
         let wants_mapping = pages * PAGE >= OWN_MAPPING || align > SEGMENT;
@@ -89,6 +91,9 @@ impl Spans {
             if record.is_dirty {
                 dirty_pages = (offset + 1) * SEGMENT_PAGES;
                 is_own &= record.tag == tag;
+                if record.tag != tag {
+                    inherit(record.tag, SEGMENT_PAGES);
+                }
             }
             record.state = if offset == 0 { Use::Large } else { Use::LargeTail };
         }

@@ -211,16 +211,22 @@ impl Span {
     }
 
     /// Makes every page `tag`'s, scrubbing what another tenant wrote, and with `zero` everything that was written.
-    /// From here on frees find the pages. Returns how many were another tenant's.
-    pub(crate) fn claim(&mut self, tag: Tag, kind: Kind, zero: bool) -> usize {
-        let foreign = self.claim_from(0, tag, kind, zero);
+    /// From here on frees find the pages. `inherit` is told whose they were, and how many.
+    pub(crate) fn claim(&mut self, tag: Tag, kind: Kind, zero: bool, inherit: &mut dyn FnMut(Tag, usize)) {
+        self.claim_from(0, tag, kind, zero, inherit);
         let pages = self.pages as u16;
         self.row_mut().pages = pages;
-        foreign
     }
 
     /// [`claim`](Self::claim) for the pages from `from` on, when a span has grown.
-    fn claim_from(&mut self, from: usize, tag: Tag, kind: Kind, zero: bool) -> usize {
+    fn claim_from(
+        &mut self,
+        from: usize,
+        tag: Tag,
+        kind: Kind,
+        zero: bool,
+        inherit: &mut dyn FnMut(Tag, usize),
+    ) {
         let (header, first) = Row::place(self.row);
         // SAFETY: the segment is mapped and its header open as long as a span of it is alive.
         let header_ref = unsafe { header.as_ref() };
@@ -231,13 +237,19 @@ impl Span {
         };
         // A run of pages to be scrubbed, as (start, end), kept open while it grows: one memset for neighbours.
         let mut dirty = first..first;
-        let mut foreign = 0;
+        // Whose the pages were, and how many of them in a row.
+        let (mut heritage, mut inherited) = (tag, 0);
         for page in first + from..first + self.pages {
             let owner = &header_ref.owners[page & (SEGMENT_PAGES - 1)];
             // Relaxed: the page is ours; who had it before gave it back under the lock of `Spans`.
             let last = OwnerWord::from_bits(owner.load(Ordering::Relaxed));
             let is_foreign = last != OwnerWord::CLEAN && last.tag() != tag;
-            foreign += usize::from(is_foreign);
+            if is_foreign && last.tag() == heritage {
+                inherited += 1;
+            } else if is_foreign {
+                inherit(heritage, inherited);
+                (heritage, inherited) = (last.tag(), 1);
+            }
             if is_foreign || (zero && last != OwnerWord::CLEAN) {
                 if dirty.end != page {
                     self.scrub(dirty);
@@ -251,7 +263,7 @@ impl Span {
             header_ref.distances[page & (SEGMENT_PAGES - 1)].store((page - first) as u8, Ordering::Relaxed);
         }
         self.scrub(dirty);
-        foreign
+        inherit(heritage, inherited);
     }
 
     /// Zeroes pages of this span that it was given dirty.
@@ -286,10 +298,10 @@ impl Span {
     /// # Safety
     ///
     /// The pages directly behind the span are free, and from now on this value's.
-    pub(crate) unsafe fn grow(&mut self, more: usize, tag: Tag) {
+    pub(crate) unsafe fn grow(&mut self, more: usize, tag: Tag, inherit: &mut dyn FnMut(Tag, usize)) {
         let from = self.pages;
         self.pages += more;
-        self.claim_from(from, tag, Kind::LARGE, false);
+        self.claim_from(from, tag, Kind::LARGE, false, inherit);
         let pages = self.pages as u16;
         self.row_mut().pages = pages;
     }

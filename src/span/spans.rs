@@ -153,8 +153,14 @@ impl Spans {
         }
     }
 
-    /// Adds the `more` pages behind the span to it, if they are free.
-    pub(crate) fn extend(&self, span: &mut Span, more: usize, tag: Tag) -> bool {
+    /// Adds the `more` pages behind the span to it, if they are free. `inherit` is told whose they were.
+    pub(crate) fn extend(
+        &self,
+        span: &mut Span,
+        more: usize,
+        tag: Tag,
+        inherit: &mut dyn FnMut(Tag, usize),
+    ) -> bool {
         let (base, page) = span.place();
         let behind = page + span.pages();
         let mut state = self.state.lock();
@@ -167,7 +173,7 @@ impl Spans {
         state.records.take(id, behind, more);
         drop(state);
         // SAFETY: the pages directly behind the span were free until `take` above.
-        unsafe { span.grow(more, tag) };
+        unsafe { span.grow(more, tag, inherit) };
         true
     }
 

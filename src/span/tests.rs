@@ -21,7 +21,7 @@ struct Memory {
 impl Memory {
     fn take(&self, pages: usize, tag: Tag) -> Option<Span> {
         let mut span = self.spans.take(pages, 1, Fit::Best, &self.metadata)?;
-        span.claim(tag, Kind::LARGE, false);
+        span.claim(tag, Kind::LARGE, false, &mut |_, _| {});
         Some(span)
     }
 
@@ -132,7 +132,12 @@ fn a_page_is_scrubbed_when_a_purge_failed_and_not_when_it_worked() {
         memory.give(span, TENANT);
         memory.spans.trim(0);
         let mut span = memory.spans.take(4, 1, Fit::Best, &memory.metadata).unwrap();
-        assert_eq!(span.claim(OTHER, Kind::LARGE, false), scrubbed);
+        let mut inherited = 0;
+        span.claim(OTHER, Kind::LARGE, false, &mut |from, pages| {
+            assert!(from != OTHER || pages == 0);
+            inherited += pages;
+        });
+        assert_eq!(inherited, scrubbed);
         // SAFETY: the pages are ours.
         let bytes = unsafe { core::slice::from_raw_parts(span.base().as_ptr(), 4 * PAGE) };
         assert!(bytes.iter().all(|byte| *byte == 0));
@@ -164,7 +169,7 @@ fn a_mapping_moves_or_stays_though_the_tables_cannot_grow() {
     let pages = large::OWN_MAPPING / PAGE;
     let block = memory
         .spans
-        .take_large(pages, PAGE, TENANT, false, &memory.metadata)
+        .take_large(pages, PAGE, TENANT, false, &mut |_, _| {}, &memory.metadata)
         .unwrap();
     for n in 1..4 {
         world.os().fail(Rule {
@@ -200,7 +205,14 @@ fn a_large_block_is_found_by_its_address_and_by_no_other() {
     let memory = world.root();
     let block = memory
         .spans
-        .take_large(3 * SEGMENT_PAGES, PAGE, TENANT, false, &memory.metadata)
+        .take_large(
+            3 * SEGMENT_PAGES,
+            PAGE,
+            TENANT,
+            false,
+            &mut |_, _| {},
+            &memory.metadata,
+        )
         .unwrap();
     for offset in [SEGMENT, 2 * SEGMENT, PAGE] {
         // SAFETY: inside the block.

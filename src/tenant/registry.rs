@@ -226,10 +226,14 @@ pub(super) fn reserve(account: &Account, pages: Pages) -> Result<(), Error> {
     }
     if granted < pages {
         ledger.protect(account, before);
+        heap::want(pages - account.reservation().min(pages), account.group());
         return Err(Error::EntitlementPending {
             debt: (pages - granted).saturating_mul(PAGE as u64),
             eta: ledger.eta(),
         });
+    }
+    if pages > account.reservation() {
+        ledger.meet();
     }
     account.set_reservation(pages);
     Ok(())
