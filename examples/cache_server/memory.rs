@@ -141,9 +141,16 @@ impl Pool {
         }
     }
 
-    /// Has `evict` called with the bytes that the tenant should free, when memory is short for it.
+    /// Has `evict` called with the bytes that the tenant should free, when memory is short. Everybody is asked then; keys
+    /// are evicted by those who hold more than they are entitled to, for that is what the others wait for.
     pub(crate) fn on_pressure(&self, evict: impl Fn(u64) + Send + Sync + 'static) -> Subscription {
-        self.tenant.on_pressure(move |event| evict(event.bytes))
+        let tenant = self.tenant.clone();
+        self.tenant.on_pressure(move |event| {
+            let bytes = event.bytes.min(tenant.stats().borrowed);
+            if bytes > 0 {
+                evict(bytes);
+            }
+        })
     }
 
     pub(crate) fn limit(&self) -> Option<u64> {
