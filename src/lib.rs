@@ -52,14 +52,14 @@ pub use integrations::tower;
 #[cfg(all(feature = "tracing", not(loom)))]
 pub use integrations::tracing;
 pub use ledger::OnLimit;
+#[cfg(all(feature = "simulation", not(loom)))]
+#[doc(hidden)]
+pub use rebalance::simulation;
 #[cfg(not(loom))]
 pub use rebalance::{
     EntitlementChange, Pressure, PressureEvent, Rebalancer, RebalancerHandle, RoundReport, Subscription,
     Transfer, TransferReason, policy,
 };
-#[cfg(all(feature = "simulation", not(loom)))]
-#[doc(hidden)]
-pub use rebalance::simulation;
 #[cfg(not(loom))]
 pub use report::{Event, ProcessStats, Snapshot, TenantStats, events, events_into, snapshot, snapshot_into};
 #[cfg(not(loom))]

@@ -289,11 +289,7 @@ impl Simulation {
         reading.denied > 0
     }
 
-    fn apply(
-        &mut self,
-        decisions: &Decisions,
-        release: &mut impl FnMut(u16, u64) -> u64,
-    ) -> Round {
+    fn apply(&mut self, decisions: &Decisions, release: &mut impl FnMut(u16, u64) -> u64) -> Round {
         let mut round = Round {
             debt: decisions.debt,
             eta: decisions.eta,
@@ -330,9 +326,18 @@ impl Simulation {
 
     /// Has free memory flow back: what the plan moves; and while a debt is open, what those keep whose loans are called
     /// back.
-    fn reclaim(&mut self, decisions: &Decisions, release: &mut impl FnMut(u16, u64) -> u64, round: &mut Round) {
+    fn reclaim(
+        &mut self,
+        decisions: &Decisions,
+        release: &mut impl FnMut(u16, u64) -> u64,
+        round: &mut Round,
+    ) {
         let planned = decisions.transfers.iter().map(|line| line.from);
-        let frozen = decisions.frozen.iter().filter(|(_, frozen)| *frozen).map(|(id, _)| *id);
+        let frozen = decisions
+            .frozen
+            .iter()
+            .filter(|(_, frozen)| *frozen)
+            .map(|(id, _)| *id);
         let owing = decisions.donors.iter().copied().filter(|_| decisions.debt > 0);
         let mut given: Vec<(u16, u64)> = Vec::new();
         for id in planned.chain(frozen).chain(owing) {
