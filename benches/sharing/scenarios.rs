@@ -212,14 +212,21 @@ pub(crate) fn pair(churn: f64, seed: u64) -> Scenario {
 /// The second [to change the weight in](weights).
 pub(crate) const WEIGHT_CHANGE: usize = 30;
 
+/// Seconds in which everybody takes what it is entitled to, before all want more.
+const SETTLES: usize = 10;
+
 /// Four hungry tenants; one's weight goes from 1 to 8.
 pub(crate) fn weights(churn: f64, seed: u64) -> Scenario {
-    let hungry = |name, claim| tenant(name, weight(claim), whole(90, 2 * CAPACITY), churn);
+    let entitled = shares(&[1, 1, 2, 4]);
+    let hungry = |name, index: usize, claim| {
+        let demand = steps(300, &[(0, entitled[index]), (SETTLES, 2 * CAPACITY)]);
+        tenant(name, weight(claim), demand, churn)
+    };
     let mut tenants = vec![
-        hungry("weight 1, then 8", 1),
-        hungry("weight 1", 1),
-        hungry("weight 2", 2),
-        hungry("weight 4", 4),
+        hungry("weight 1, then 8", 0, 1),
+        hungry("weight 1", 1, 1),
+        hungry("weight 2", 2, 2),
+        hungry("weight 4", 3, 4),
     ];
     tenants[0].weights.push((rounds(WEIGHT_CHANGE), 800));
     small(
@@ -250,18 +257,27 @@ pub(crate) fn steady(churn: f64, seed: u64) -> Scenario {
 /// The second in which the lender wakes up.
 pub(crate) const WAKES: usize = 120;
 
-/// A lender that has been idle for two minutes wants all of its entitlement. The others want as much as there is.
+/// One of two lenders that have been idle for two minutes wants all of its entitlement. The others want as much as there
+/// is.
 pub(crate) fn restoration(churn: f64, seed: u64) -> Scenario {
-    let entitled = shares(&[4, 1, 2, 4]);
-    let woken = steps(400, &[(0, entitled[0] / 20), (WAKES, entitled[0])]);
-    let hungry = |name, claim| tenant(name, weight(claim), whole(400, 2 * CAPACITY), churn);
+    const SECONDS: usize = 400;
+    let entitled = shares(&[4, 4, 1, 2, 4]);
+    let idle = entitled[0] / 20;
+    let woken = steps(SECONDS, &[(0, idle), (WAKES, entitled[0])]);
+    let hungry = |name, claim| tenant(name, weight(claim), whole(SECONDS, 2 * CAPACITY), churn);
     let tenants = vec![
         tenant("lender", weight(4), woken, churn.max(0.05)),
+        tenant("lender that sleeps on", weight(4), whole(SECONDS, idle), churn),
         hungry("weight 1", 1),
         hungry("weight 2", 2),
         hungry("weight 4", 4),
     ];
-    small("restoration", "one that lent everything wakes up", tenants, seed)
+    small(
+        "restoration",
+        "one of two that lent everything wakes up",
+        tenants,
+        seed,
+    )
 }
 
 /// A tenth of the tenants want ten times as much, all at once, for ten seconds.
@@ -366,7 +382,7 @@ pub(crate) fn unresponsive(churn: f64, seed: u64) -> Scenario {
     )
 }
 
-/// Everybody wants half as much again as its entitlement; one of them claims `claims` times as much.
+/// Everybody has its entitlement, then wants half as much again; one of them claims `claims` times as much as that.
 pub(crate) fn claiming(claims: u64, churn: f64, seed: u64) -> Scenario {
     let weights = [1, 1, 2, 4, 8];
     let entitled = shares(&weights);
@@ -376,13 +392,13 @@ pub(crate) fn claiming(claims: u64, churn: f64, seed: u64) -> Scenario {
         .enumerate()
         .map(|(index, (claim, entitled))| {
             let factor = if index == 0 { claims } else { 1 };
-            let wanted = entitled * 3 / 2 * factor;
-            let mut tenant = tenant(
-                &format!("weight {claim}"),
-                weight(*claim),
-                whole(120, wanted),
-                churn,
-            );
+            let demand = steps(120, &[(0, *entitled), (SETTLES, entitled * 3 / 2 * factor)]);
+            let name = if index == 0 {
+                "claims ten times as much".into()
+            } else {
+                format!("weight {claim}")
+            };
+            let mut tenant = tenant(&name, weight(*claim), demand, churn);
             tenant.claims = factor;
             tenant
         });

@@ -2,7 +2,7 @@
 
 use crate::controllers::Kind;
 use crate::demand::ROUNDS;
-use crate::metrics::State;
+use crate::metrics::{State, quantile};
 use crate::scenarios::{self, WAKES, WEIGHT_CHANGE};
 use crate::spans::SPAN;
 use crate::world::{Moment, Scenario, play};
@@ -74,9 +74,12 @@ pub(crate) fn weights(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
         })
         .sum();
     let held: u64 = before.states[1..].iter().map(|state| state.charged).sum();
-    let each = mean(moments[at - 50..at].iter().map(|moment| moment.emptied as f64));
-    let all: u64 = before.states.iter().map(|state| state.charged).sum();
-    let span_yield = each / all as f64;
+    let each = mean(
+        moments[at - 50..at]
+            .iter()
+            .map(|moment| moment.emptied[1..].iter().sum::<u64>() as f64),
+    );
+    let span_yield = each / held as f64;
     let possible = (1.0 / (1.0 - over as f64 / held as f64)).ln() / -(1.0 - span_yield).ln();
     let late = &moments[moments.len() - 100..];
     vec![
@@ -146,7 +149,7 @@ pub(crate) fn restoration(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
     let span_yield = mean(
         moments[at..end]
             .iter()
-            .map(|moment| moment.emptied as f64 / held as f64),
+            .map(|moment| moment.emptied[1..].iter().sum::<u64>() as f64 / held as f64),
     );
     let part = (debt as f64 / loans as f64).min(1.0 - 1e-9);
     let allowed = if (debt as f64) <= 2.0 * span_yield * loans as f64 {
@@ -154,7 +157,14 @@ pub(crate) fn restoration(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
     } else {
         2.0 + 1.2 * (1.0 / (1.0 - part)).ln() / -(1.0 - span_yield).ln()
     };
-    let eta = moments[at].eta.as_secs_f64() * ROUNDS;
+    // What was told in each round in which a debt was open, over the rounds that it still was.
+    let paid = (at + 1..moments.len())
+        .find(|round| moments[*round].debt == 0)
+        .unwrap_or(moments.len());
+    let mut told: Vec<f64> = (at..paid)
+        .map(|round| moments[round].eta.as_secs_f64() * ROUNDS / (paid - round) as f64)
+        .collect();
+    let eta = quantile(&mut told, 0.5);
     vec![
         (
             "restoration_at_once",
@@ -165,10 +175,6 @@ pub(crate) fn restoration(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
         ("restoration_yield", span_yield),
         ("restoration_rounds", rounds),
         ("restoration_allowed", allowed),
-        // As told in the round in which it woke up, over what was left then.
-        (
-            "restoration_eta",
-            if rounds > 1.0 { eta / (rounds - 1.0) } else { 1.0 },
-        ),
+        ("restoration_eta", eta),
     ]
 }

@@ -54,8 +54,8 @@ pub(crate) struct Moment {
     pub(crate) debt: u64,
     pub(crate) eta: Duration,
     pub(crate) is_idle: bool,
-    /// Of spans that became empty in this round.
-    pub(crate) emptied: u64,
+    /// Pages of spans that became empty in this round, by tenant.
+    pub(crate) emptied: Vec<u64>,
 }
 
 /// A tenant that is there.
@@ -109,7 +109,7 @@ impl<'a> World<'a> {
                 debt: 0,
                 eta: Duration::ZERO,
                 is_idle: true,
-                emptied: 0,
+                emptied: vec![0; count],
             },
             is_measured: false,
             scenario,
@@ -119,7 +119,8 @@ impl<'a> World<'a> {
 
     fn round(&mut self, round: usize, each: &mut impl FnMut(usize, &Moment)) {
         self.is_measured = round >= self.scenario.warm_up;
-        (self.moment.emptied, self.moment.is_idle) = (0, true);
+        self.moment.emptied.fill(0);
+        self.moment.is_idle = true;
         // 1. Who comes, goes, and wants what.
         if self.change_members(round) {
             self.entitle();
@@ -229,7 +230,7 @@ impl<'a> World<'a> {
         let emptied = inhabitant.memory.die(churn, flow_back, &mut self.rng);
         if emptied > 0 {
             self.controller.uncharge(id, emptied);
-            self.moment.emptied += emptied;
+            self.moment.emptied[index] += emptied;
         }
         let wanted = inhabitant.demand.min(tenant.contract.limit);
         if inhabitant.memory.live() >= wanted {
@@ -276,7 +277,7 @@ impl<'a> World<'a> {
             let emptied = inhabitant.memory.trim(&mut self.rng);
             if emptied > 0 {
                 self.controller.uncharge(id, emptied);
-                self.moment.emptied += emptied;
+                self.moment.emptied[self.by_id[usize::from(id)]] += emptied;
                 return true;
             }
         }
