@@ -12,8 +12,10 @@
 //! **Both or none**: where the kernel has no such call, both halves are fences. Which it is, is settled before there is a
 //! second thread that could cross ([`enable`]).
 
+#[cfg(not(any(loom, test)))]
+pub(crate) use halves::enable;
 #[cfg(not(loom))]
-pub(crate) use halves::{disable_unless_kept, enable, heavy, light};
+pub(crate) use halves::{disable_unless_kept, heavy, light};
 #[cfg(loom)]
 pub(crate) use modelled::{heavy, light};
 

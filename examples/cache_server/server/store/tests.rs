@@ -1,6 +1,7 @@
 //! What a keyspace promises, by example and against a model of obvious code.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use proptest::prelude::*;
 
@@ -297,11 +298,11 @@ fn apply(operation: &Operation, space: &mut Keyspace, model: &mut Model, now: &m
             }
         }
         Operation::Push { key, left, length } => {
-            if !model.all.contains_key(&key) {
+            if let Entry::Vacant(vacant) = model.all.entry(key) {
                 let mut list = Box::<List>::default();
                 list.push(end(left), &bytes(length));
                 space.insert(&[key], Value::List(list), None);
-                model.all.insert(key, (Plain::List(vec![bytes(length)]), None));
+                vacant.insert((Plain::List(vec![bytes(length)]), None));
                 model.touch(key);
                 return;
             }
@@ -332,9 +333,9 @@ fn apply(operation: &Operation, space: &mut Keyspace, model: &mut Model, now: &m
             assert_eq!(popped.flatten().map(Vec::from), expected);
         }
         Operation::SetField { key, field, length } => {
-            if !model.all.contains_key(&key) {
+            if let Entry::Vacant(vacant) = model.all.entry(key) {
                 space.insert(&[key], Value::Hash(Box::default()), None);
-                model.all.insert(key, (Plain::Hash(BTreeMap::new()), None));
+                vacant.insert((Plain::Hash(BTreeMap::new()), None));
             }
             space.update(&[key], *now, |value| {
                 if let Value::Hash(hash) = value {
