@@ -77,6 +77,22 @@ pub(crate) const ROLES: [Role; 4] = [
 const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 const BATCH: usize = 16;
 
+/// What of `INFO` is kept.
+const NUMBERS: [&str; 12] = [
+    "used_memory",
+    "charged",
+    "live",
+    "entitlement",
+    "protected",
+    "borrowed",
+    "lent",
+    "overdraft",
+    "denied",
+    "evicted_keys",
+    "expired_keys",
+    "refused_writes",
+];
+
 /// How a tenant stood at a time.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Sample {
@@ -126,10 +142,7 @@ pub(crate) fn run(options: &TenantsOptions) -> Result<()> {
     let directory = output(&options.output);
     fs::create_dir_all(&directory)?;
     picture::draw(&directory.join("tenants.svg"), &play)?;
-    fs::write(
-        directory.join("tenants.json"),
-        serde_json::to_string_pretty(&play)?,
-    )?;
+    fs::write(directory.join("tenants.json"), serde_json::to_string(&play)?)?;
     summarize(&play);
     Ok(())
 }
@@ -209,6 +222,7 @@ fn sample(watcher: &mut Client, tally: &Tally, seconds: f64) -> Result<Sample> {
     let numbers = watcher
         .info()?
         .into_iter()
+        .filter(|(name, _)| NUMBERS.contains(&name.as_str()))
         .filter_map(|(name, value)| Some((name, value.trim().parse().ok()?)));
     Ok(Sample {
         seconds,
