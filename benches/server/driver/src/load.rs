@@ -1,5 +1,7 @@
 //! What clients ask for: a mix of commands over keys of which some are popular.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use crate::client::{Answer, Client};
@@ -82,8 +84,9 @@ impl Load {
         }
     }
 
-    /// Reads keys as a cache is read, and sets those that were not there. How many were, and how many writes were refused.
-    pub(crate) fn look_up(&mut self, zipf: &Zipf, batch: usize) -> Result<LookUps> {
+    /// Reads keys as a cache is read, and sets those that were not there, to live for a time. How many were, and how many
+    /// writes were refused.
+    pub(crate) fn look_up(&mut self, zipf: &Zipf, batch: usize, lives: Duration) -> Result<LookUps> {
         let keys: Vec<usize> = (0..batch).map(|_| zipf.pick(&mut self.random)).collect();
         for &key in &keys {
             self.client.ask(&[b"GET", &name(key)]);
@@ -96,7 +99,13 @@ impl Load {
             }
             index += 1;
         })?;
-        missing.iter().for_each(|&key| self.set(key));
+        let lives = lives.as_millis().to_string();
+        for &key in &missing {
+            let length = length(self.random.next_u64());
+            let value = &self.value[..length];
+            self.client
+                .ask(&[b"SET", &name(key), value, b"PX", lives.as_bytes()]);
+        }
         let mut refused = 0;
         self.client
             .exchange(|answer| refused += u64::from(answer == Answer::Refused))?;

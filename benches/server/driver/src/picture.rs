@@ -110,7 +110,7 @@ fn draw_panel(
         .margin(10)
         .margin_right(24)
         .caption(title, (FONT, 15))
-        .x_label_area_size(28)
+        .x_label_area_size(42)
         .y_label_area_size(48)
         .build_cartesian_2d(0.0..play.seconds, 0.0..top)?;
     for (from, to) in ROLES.iter().filter_map(Role::sleeps) {
