@@ -1,7 +1,7 @@
 //! What a keyspace promises, by example and against a model of obvious code.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::btree_map;
 
 use proptest::prelude::*;
 
@@ -298,7 +298,7 @@ fn apply(operation: &Operation, space: &mut Keyspace, model: &mut Model, now: &m
             }
         }
         Operation::Push { key, left, length } => {
-            if let Entry::Vacant(vacant) = model.all.entry(key) {
+            if let btree_map::Entry::Vacant(vacant) = model.all.entry(key) {
                 let mut list = Box::<List>::default();
                 list.push(end(left), &bytes(length));
                 space.insert(&[key], Value::List(list), None);
@@ -333,7 +333,7 @@ fn apply(operation: &Operation, space: &mut Keyspace, model: &mut Model, now: &m
             assert_eq!(popped.flatten().map(Vec::from), expected);
         }
         Operation::SetField { key, field, length } => {
-            if let Entry::Vacant(vacant) = model.all.entry(key) {
+            if let btree_map::Entry::Vacant(vacant) = model.all.entry(key) {
                 space.insert(&[key], Value::Hash(Box::default()), None);
                 vacant.insert((Plain::Hash(BTreeMap::new()), None));
             }
