@@ -21,6 +21,7 @@ use core::time::Duration;
 
 use super::allowance::{Level, Want};
 use super::contract::{GroupId, entitlements};
+use super::decay::ONE;
 use super::estimate;
 use super::member::Member;
 use super::plan::{Bounds, Donor, Reason, Receiver, Transfer, transfers};
@@ -39,8 +40,8 @@ const SWEEP: usize = 2048;
 /// For so many rounds who received does not give, and is not given again.
 const HOLD_OFF: u64 = 10;
 
-/// Rounds between two changes of φ̄, with which every wish changes.
-const PATIENCE: u64 = 10;
+/// Intervals between two changes of φ̄, with which every wish changes.
+const PATIENCE: u32 = 10;
 
 /// What a round decided, in the order in which it is to be applied. Only what changed. Sizes in pages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,6 +99,14 @@ impl Solver {
         let urgent = core::mem::take(&mut self.denied) || self.decisions.debt > 0;
         self.decisions.clear();
 
+        // 0. How much of what is lent comes back by itself, as far as the last round knew.
+        let looks_again = self.looked + self.settings.interval * PATIENCE;
+        if self.now >= looks_again {
+            self.looked = self.now;
+            if self.comes_back.look(self.sums.returning, self.sums.loans) {
+                self.stale = self.stale.max(Stale::Wishes);
+            }
+        }
         // 1. Entitlements, if somebody joined, left or has another contract.
         let stale = core::mem::replace(&mut self.stale, Stale::Nothing);
         if stale == Stale::Entitlements {
@@ -131,10 +140,6 @@ impl Solver {
             self.sums.thawing,
             self.settings.interval,
         );
-        // 6. For the next round: how much of what is lent comes back by itself.
-        if self.round.is_multiple_of(PATIENCE) && self.comes_back.look(self.sums.returning, self.sums.loans) {
-            self.stale = self.stale.max(Stale::Wishes);
-        }
         seen.clear();
         self.seen = seen;
         &self.decisions
@@ -172,7 +177,12 @@ impl Solver {
     /// that it gives back are returned. One above is left in `rising`.
     fn evaluate(&mut self, id: u16, urgent: bool, rising: &mut Vec<u16>) -> u64 {
         let (kept, span, round) = (self.comes_back.kept(self.kept), self.settings.span, self.round);
-        let stays = self.comes_back.stays();
+        // τ = 0 is a static partition, whatever comes back.
+        let stays = if self.kept == ONE {
+            ONE
+        } else {
+            self.comes_back.stays()
+        };
         let Some(member) = self
             .members
             .get_mut(usize::from(id))

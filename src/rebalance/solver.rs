@@ -100,6 +100,8 @@ pub(crate) struct Solver {
     /// 1 − τ.
     pub(super) kept: u64,
     pub(super) comes_back: ComesBack,
+    /// When that was last looked at.
+    pub(super) looked: Duration,
     /// By id.
     pub(super) members: Vec<Option<Box<Member>>>,
     pub(super) groups: BTreeMap<GroupId, Group>,
@@ -158,6 +160,7 @@ impl Solver {
             lendable: lendable.min(MOST),
             kept: ONE,
             comes_back: ComesBack::default(),
+            looked: Duration::ZERO,
             members: Vec::new(),
             groups: BTreeMap::new(),
             stale: Stale::Nothing,
