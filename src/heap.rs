@@ -2,13 +2,16 @@
 //! not have it at hand.
 //!
 //! Above: `global.rs` and `tenant/`. Below: caches and pools. Nothing here waits, unwinds or runs user code.
+//! What handles and arenas ask for, in the name of a tenant that need not be entered, is in `heap/behalf.rs`.
 
 #![allow(unsafe_code)] // Blocks come in as raw pointers and go out again.
 
+mod behalf;
 mod events;
 mod notice;
 mod waker;
 
+pub(crate) use behalf::{Behalf, dangling, give_large};
 pub use events::EventKind;
 pub(crate) use events::{Entry as EventEntry, KEPT as EVENTS_KEPT};
 pub(crate) use notice::{deny, note, read_events, waker, want};
@@ -17,8 +20,8 @@ use core::ffi::c_void;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::base::lock;
 use crate::base::units::{MAX_REQUEST, PAGE, PAGE_SHIFT, SEGMENT, pages_for};
+use crate::base::{barrier, lock};
 use crate::cache::{EXITED, Thread, Threads, current, deallocate_shared, set_current};
 use crate::config::Config;
 use crate::error::Error;
@@ -406,6 +409,11 @@ pub(crate) fn maintain() {
     HEAP.shared.spans.trim((in_use / KEPT_FRACTION).max(KEPT_LEAST));
 }
 
+/// Gives back what has been empty for the purge delay.
+pub(crate) fn purge_aged() {
+    HEAP.shared.spans.purge_aged();
+}
+
 /// Of what is in use, `maintain` keeps this part again of free memory with backing, for the next rise. Headers, and what
 /// huge pages back beside what was touched, come on top: all together they stay below a tenth where segments are at
 /// least half in use (`tests/memory_returns.rs`).
@@ -431,6 +439,9 @@ mod start {
         if IS_STARTING.swap(true, Ordering::AcqRel) {
             return None;
         }
+        // Nobody has a cache yet to take, or to keep from being taken. Unit tests have other heaps, and threads in them.
+        #[cfg(not(test))]
+        barrier::enable();
         // Fork handlers first: a process that forks as soon as there is a key must have them.
         // SAFETY: the three functions may run whenever a process forks.
         let key = unsafe { os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child) }
@@ -462,6 +473,7 @@ mod start {
     }
 
     unsafe extern "C" fn after_fork_in_child() {
+        barrier::disable_unless_kept();
         notice::release_after_fork();
         HEAP.release_after_fork();
         crate::rebalance::release_after_fork();

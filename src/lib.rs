@@ -2,6 +2,7 @@
 #![no_std]
 #![deny(unsafe_code)] // Allowed file by file, with the reason beside the attribute; `tests/layering.rs` has the list.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(allocator_api, feature(allocator_api))]
 #![cfg_attr(loom, allow(dead_code, unused_imports))] // Models use parts.
 
 extern crate alloc;
@@ -64,7 +65,8 @@ pub use rebalance::{
 pub use report::{Event, ProcessStats, Snapshot, TenantStats, events, events_into, snapshot, snapshot_into};
 #[cfg(not(loom))]
 pub use tenant::{
-    Charge, Entered, Group, GroupBuilder, InTenant, Tenant, TenantBuilder, TenantFuture, TenantId, wrap,
+    Arena, Charge, Entered, Group, GroupBuilder, InTenant, Tenant, TenantAlloc, TenantBuilder, TenantFuture,
+    TenantId, wrap,
 };
 
 /// Does what otherwise waits for slow paths: sends home what caches, depots and outboxes hold, lets ids of retired

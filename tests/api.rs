@@ -51,6 +51,17 @@ fn a_program_runs_as_it_is_written_in_the_documents() -> Result<(), Error> {
     run(async {}.in_current_tenant());
     std::thread::spawn(tenancy::wrap(|| ())).join().unwrap();
 
+    #[cfg(feature = "allocator-api2-02")]
+    {
+        let mut v = allocator_api2::vec::Vec::<u8, TenantAlloc>::new_in(acme.allocator());
+        assert!(v.try_reserve(1 << 40).is_err());
+        v.push(1);
+    }
+    let arena: Arena = acme.arena();
+    let _s: &mut str = arena.alloc_str("request");
+    arena.try_alloc([0u8; 64])?;
+    drop(arena);
+
     let charge: Charge = acme.try_charge(8 << 20)?;
     drop(charge);
     let stats: TenantStats = acme.stats();

@@ -139,7 +139,7 @@ fn pages_that_go_back_and_forth_show_nothing() {
             let count = (3 << 20) / size;
             free(
                 (0..count)
-                    .map(|_| (writes.in_scope(|| write_secret(size)), size))
+                    .map(|_| (writes.in_scope(|| write_word(size, secret)), size))
                     .collect(),
             );
             // What is cached goes home, and what is empty to whoever asks next.

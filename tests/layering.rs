@@ -74,16 +74,33 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "the last words before an abort are written by the platform",
     ),
     ("base/lock.rs", "os", "a waiting thread is parked by the platform"),
+    (
+        "base/barrier.rs",
+        "os",
+        "the platform orders threads that do not order themselves",
+    ),
     ("config.rs", "heap", "`Config::apply` is where the options go in"),
     (
         "cache/mod.rs",
         "ledger",
         "a cache passes on to its pool what a request is for (`Purpose`)",
     ),
+    ("cache/tests/by_hand.rs", "ledger", "as in `cache/mod.rs`"),
+    ("cache/tests/models.rs", "ledger", "as in `cache/mod.rs`"),
     (
         "cache/thread.rs",
         "ledger",
         "a thread without a cache passes on to its pool what a request is for (`Purpose`)",
+    ),
+    (
+        "cache/behalf.rs",
+        "ledger",
+        "passes on what a request is for (`Purpose`), as `thread.rs` does",
+    ),
+    (
+        "cache/mod.rs",
+        "ledger",
+        "passes on what a refill is for (`Purpose`), as `thread.rs` does",
     ),
     (
         "heap.rs",

@@ -40,7 +40,7 @@ fn the_numbers_of_a_tenant_return() {
 /// A name that is missing here has been renamed, and somebody's dashboard is empty. Names may be added.
 #[test]
 fn the_names_of_fields_are_stable() {
-    let tenant = "id weight reservation limit charged live cached peak overdraft denied scrubbed";
+    let tenant = "id weight reservation limit charged live cached peak overdraft denied scrubbed moved_out";
     let process = "capacity headroom charged free segments mapped metadata purged resident threads";
     let has = |value: Value, names: &str| {
         names

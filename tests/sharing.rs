@@ -319,16 +319,19 @@ fn nobody_is_refused_what_is_protected(rebalancer: Rebalancer) {
     // Somebody who takes all that nobody else is protected in.
     let mut greedy = Hungry::new("greedy", 10_000);
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(3) {
+    while granted.load(Ordering::Relaxed) < 2000 || begun.elapsed() < Duration::from_secs(2) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "newcomers starve");
         greedy.take_all();
         let _some: Vec<Charge> = greedy.held.drain(..greedy.held.len() / 8).collect();
         thread::sleep(Duration::from_millis(1));
     }
     stop.store(true, Ordering::Relaxed);
     workers.into_iter().for_each(|worker| worker.join().unwrap());
-    assert!(granted.load(Ordering::Relaxed) > 1000);
     let report = running.stop();
-    assert!(report.round > 100, "{report}");
+    println!("{:?}, {report}\n{}", begun.elapsed(), tenancy::snapshot());
+    assert!(report.round > 5, "{report}");
+    // What rounds need for themselves follows the number of tenants there are.
+    assert!(Tenant::root().stats().peak < 4 * MIB, "{}", tenancy::snapshot());
     assert!(report.tenants >= 2);
 }
 
@@ -1123,6 +1126,13 @@ fn a_round_costs_by_what_has_changed() {
             took.push(report.took);
         }
         took.sort_unstable();
+        let again: Vec<_> = (101..=110)
+            .map(|round| {
+                tenants[0].set_weight(round).unwrap();
+                rebalancer.tick(ROUND * round).took
+            })
+            .collect();
+        println!("after a change of a contract: {again:?}");
         println!(
             "all of 10,001: {:?}; about 200: {:?}, at most {:?}",
             full.took, took[50], took[99]

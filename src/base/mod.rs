@@ -1,7 +1,8 @@
 //! What every layer stands on: units, checks, the lock, atomics, and the search for runs of free bits.
 //!
-//! Above: everything. Below: nothing of this crate but the thread-parking calls of `os/`.
+//! Above: everything. Below: nothing of this crate but the calls of `os/` that park threads and order them.
 
+pub(crate) mod barrier;
 pub(crate) mod checks;
 pub(crate) mod lock;
 pub(crate) mod runs;

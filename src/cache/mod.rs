@@ -18,6 +18,7 @@
 
 #![allow(unsafe_code)] // The hot path reads and writes magazine slots without bounds checks; sentinels bound it.
 
+mod behalf;
 mod current;
 mod outbox;
 mod parking;

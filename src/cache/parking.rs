@@ -3,74 +3,98 @@
 //! Above: `thread.rs` activates and parks with every change of tenant; `threads.rs` takes parked caches to flush them,
 //! so that a sleeping thread holds no tenant's memory hostage.
 //!
-//! | state | who may touch the cache | next |
+//! | active | taken | who may touch the cache |
 //! |---|---|---|
-//! | PARKED | nobody | ACTIVE by its thread, TAKEN by another |
-//! | ACTIVE | its thread | PARKED by its thread |
-//! | TAKEN | the one who took it | PARKED by him |
+//! | no | no | nobody: it is parked |
+//! | yes | no | its thread |
+//! | no | yes | whoever takes it, once he has looked |
+//! | yes | yes | its thread, if it looked before the other one took; both find out, and at most one goes on |
 //!
-//! Nobody waits: a thread that finds its cache taken does without it for this visit.
+//! Each side writes its own word and looks at the other's after a [barrier](crate::base::barrier) whose cheap half is
+//! the thread's: it changes tenants with every poll, the others come rarely. Nobody waits: a thread that finds its
+//! cache taken does without it for this visit.
 //!
-//! **Seen**: a thread shows that it uses a tenant (it activates a cache, or shows a [`Visit`]) and looks after that
-//! whether the tenant has retired (`Standing::is_live`); who retires a tenant marks it first (`Standing::retire`) and
-//! looks after that for users ([`Parking::take`], [`Visit::is`]). So of the two at least one sees the other, and a
-//! tenant that nobody is seen to use after it was marked is not used again. All four are SeqCst for this.
+//! **One taker**: whoever takes holds the lock of `Threads`.
+//!
+//! **Seen**: a thread shows that it uses a tenant (it activates a cache, or shows a [`Visit`]), crosses the barrier, and
+//! looks whether the tenant has retired (`Standing::is_live`); who retires a tenant marks it first
+//! (`Standing::retire`), crosses the barrier, and looks for users ([`Parking::take`], [`Visit::is`]). So of the two at
+//! least one sees the other, and a tenant that nobody is seen to use after it was marked is not used again.
 
-use crate::base::sync::{AtomicU32, AtomicU64, Ordering, const_fn, in_one_order};
+use crate::base::barrier;
+use crate::base::sync::{AtomicBool, AtomicU64, Ordering, const_fn};
 use crate::span::Tag;
-
-const PARKED: u32 = 0;
-const ACTIVE: u32 = 1;
-const TAKEN: u32 = 2;
 
 /// The state of a cache. A new one is parked.
 pub(super) struct Parking {
-    state: AtomicU32,
+    /// Written by its thread.
+    is_active: AtomicBool,
+    /// Written by takers.
+    is_taken: AtomicBool,
 }
 
 impl Parking {
     const_fn! {
         pub(super) const fn new() -> Self {
             Self {
-                state: AtomicU32::new(PARKED),
+                is_active: AtomicBool::new(false),
+                is_taken: AtomicBool::new(false),
             }
         }
     }
 
-    /// Makes the cache this thread's. `false`: somebody has taken it.
+    /// Makes the cache this thread's. `false`: it is in use on this thread already, or somebody has taken it.
     #[inline]
     pub(super) fn activate(&self) -> bool {
-        // SeqCst: pairs with the Release in `park` and `put_back` (what the last user left), and is ordered before
-        // this thread's look at whether the tenant has retired (**Seen**). Relaxed on failure: nothing is touched then.
-        let is_ours = self
-            .state
-            .compare_exchange(PARKED, ACTIVE, Ordering::SeqCst, Ordering::Relaxed)
-            .is_ok();
-        in_one_order();
-        is_ours
+        // Relaxed: only this thread writes it.
+        if self.is_active.load(Ordering::Relaxed) {
+            return false;
+        }
+        // Relaxed: ordered before the look by the barrier.
+        self.is_active.store(true, Ordering::Relaxed);
+        barrier::light();
+        // Acquire: pairs with the Release in `put_back`: what the last taker left.
+        if self.is_taken.load(Ordering::Acquire) {
+            // Relaxed: nothing was touched.
+            self.is_active.store(false, Ordering::Relaxed);
+            return false;
+        }
+        true
     }
 
     /// Lets the cache go.
     #[inline]
     pub(super) fn park(&self) {
-        // Release: pairs with `activate` and `take`; publishes what the cache holds.
-        self.state.store(PARKED, Ordering::Release);
+        // Release: pairs with `take`; publishes what the cache holds.
+        self.is_active.store(false, Ordering::Release);
     }
 
-    /// Takes a parked cache of another thread.
+    /// Announces that the caller will take the cache of another thread: [`barrier::heavy`] comes next, and then `take`.
+    pub(super) fn want(&self) {
+        // Relaxed: ordered before the look by the barrier.
+        self.is_taken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody wants it: the caller, who alone takes.
+    pub(super) fn is_wanted(&self) -> bool {
+        // Relaxed: the caller wrote it.
+        self.is_taken.load(Ordering::Relaxed)
+    }
+
+    /// Takes a cache that the caller wanted before the barrier. `false`: it is in use, and not wanted any more.
     pub(super) fn take(&self) -> bool {
-        // SeqCst: as in `activate`, from the other side: ordered after the mark of `Standing::retire`. Relaxed on
-        // failure: the cache is in use, or was a moment ago.
-        in_one_order();
-        self.state
-            .compare_exchange(PARKED, TAKEN, Ordering::SeqCst, Ordering::Relaxed)
-            .is_ok()
+        // Acquire: pairs with the Release in `park`.
+        let is_ours = !self.is_active.load(Ordering::Acquire);
+        if !is_ours {
+            self.put_back();
+        }
+        is_ours
     }
 
     /// Puts a taken cache back.
     pub(super) fn put_back(&self) {
-        // Release: as in `park`.
-        self.state.store(PARKED, Ordering::Release);
+        // Release: pairs with `activate`.
+        self.is_taken.store(false, Ordering::Release);
     }
 }
 
@@ -90,9 +114,9 @@ impl Visit {
 
     /// Shows the visit.
     pub(super) fn show(&self, tag: Tag) {
-        // SeqCst: ordered before this thread's look at whether the tenant has retired (**Seen**).
-        self.tag.swap(tag.bits(), Ordering::SeqCst);
-        in_one_order();
+        // Relaxed: ordered before this thread's look at whether the tenant has retired by the barrier (**Seen**).
+        self.tag.store(tag.bits(), Ordering::Relaxed);
+        barrier::light();
     }
 
     /// Ends it.
@@ -102,11 +126,10 @@ impl Visit {
         self.tag.store(Tag::NOBODY.bits(), Ordering::Release);
     }
 
-    /// Whether it is a visit of this tenant.
+    /// Whether it is a visit of this tenant. After the barrier, if it is to be **Seen**.
     pub(super) fn is(&self, tag: Tag) -> bool {
-        in_one_order();
-        // SeqCst: ordered after the mark of `Standing::retire` (**Seen**); pairs with `end`.
-        self.tag.load(Ordering::SeqCst) == tag.bits()
+        // Acquire: pairs with `end`.
+        self.tag.load(Ordering::Acquire) == tag.bits()
     }
 }
 

@@ -5,6 +5,8 @@
 //! A tenant that a thread merely visits gets no cache: ten thousand tenants whose tasks wander over threads must not
 //! mean a flush and a refill with every poll. Until it has come to the cold half [`VISITS`] times in one stay, the
 //! thread serves it from the pool's shared path, as the *visitor*, a cache that never keeps anything.
+//!
+//! Requests *on behalf* of a tenant that is named and not entered (handles) are in `behalf.rs`.
 
 use core::cell::Cell;
 use core::ptr::NonNull;
@@ -14,6 +16,7 @@ use super::outbox::Outbox;
 use super::parking::Visit;
 use super::scopes::{Scope, Scopes};
 use super::{Cache, Threads};
+use crate::base::barrier;
 use crate::base::checks::{abort_with, at};
 use crate::base::lock::{Lock, Rank};
 use crate::ledger::Purpose;
@@ -32,6 +35,11 @@ const VISITS: u32 = 16;
 /// only speed makes worth the memory.
 const SMALL_VISITS: u32 = 512;
 
+/// Which of the two it is for a tenant as it is now.
+pub(super) fn enough_visits(pool: &Pool) -> u32 {
+    if pool.is_small() { SMALL_VISITS } else { VISITS }
+}
+
 /// What the allocator knows of a thread.
 pub(crate) struct Thread {
     home: &'static Threads,
@@ -46,6 +54,8 @@ pub(crate) struct Thread {
     pub(super) outbox: Lock<Outbox>,
     /// Whether this thread put something into its outbox since it last sent it.
     has_sent: Cell<bool>,
+    /// Who was named last, and how often in a row the shared path has served it.
+    pub(super) named: Cell<(Tag, u32)>,
     /// The scopes that the thread is in.
     scopes: Scopes,
     /// Somebody wants the active cache flushed. Written by anyone, read on the cold half.
@@ -55,7 +65,7 @@ pub(crate) struct Thread {
     pub(super) previous: Cell<Option<&'static Thread>>,
 }
 
-// SAFETY: `current`, `has_sent`, `scopes` and the visitor are touched by the thread alone; `next` and `previous` under the lock
+// SAFETY: `current`, `has_sent`, `named`, `scopes` and the visitor are touched by the thread alone; `next` and `previous` under the lock
 // of `Threads`; a cache in the table by whoever its parking says; the rest is atomic or locked.
 unsafe impl Sync for Thread {}
 
@@ -78,6 +88,7 @@ impl Thread {
                 table: [const { AtomicPtr::new(core::ptr::null_mut()) }; TABLE],
                 outbox: Lock::new(Rank::Outbox, Outbox::new()),
                 has_sent: Cell::new(false),
+                named: Cell::new((Tag::NOBODY, 0)),
                 scopes: Scopes::new(),
                 is_flush_wanted: AtomicBool::new(false),
                 next: Cell::new(None),
@@ -109,7 +120,7 @@ impl Thread {
         self.scopes.leave(scope)
     }
 
-    fn shared(&self) -> &'static Shared {
+    pub(super) fn shared(&self) -> &'static Shared {
         &self.home.shared
     }
 
@@ -175,21 +186,28 @@ impl Thread {
     /// Gives the tenant that is visited a cache that keeps blocks. Stays a visit if that cannot be had.
     #[cold]
     fn keep(&'static self, pool: &'static Pool, tag: Tag) {
+        if let Some(cache) = self.bound(pool, tag) {
+            self.current.set(cache);
+            // The active cache shows the tenant now.
+            self.visiting.end();
+        }
+    }
+
+    /// The cache at the tenant's place, active and bound to it, without a block.
+    pub(super) fn bound(&'static self, pool: &'static Pool, tag: Tag) -> Option<&'static Cache> {
         let place = self.place_of(tag);
         // Acquire: as in `enter`.
         // SAFETY: as in `enter`.
         let cache: &'static Cache = match unsafe { place.load(Ordering::Acquire).as_ref() } {
             Some(cache) => {
                 if !cache.parking.activate() {
-                    return;
+                    return None;
                 }
                 cache.flush(self.shared());
                 cache
             }
             None => {
-                let Some(cache) = self.home.take_cache() else {
-                    return;
-                };
+                let cache = self.home.take_cache()?;
                 cache.thread.set(Some(self));
                 // A new cache is parked and nobody knows it yet.
                 cache.parking.activate();
@@ -199,14 +217,12 @@ impl Thread {
             }
         };
         cache.bind(pool, tag, true);
-        self.current.set(cache);
-        // The active cache shows the tenant now.
-        self.visiting.end();
+        Some(cache)
     }
 
     /// Where the cache of a tenant is.
     #[inline]
-    fn place_of(&self, tag: Tag) -> &AtomicPtr<Cache> {
+    pub(super) fn place_of(&self, tag: Tag) -> &AtomicPtr<Cache> {
         if tag == Tag::ROOT {
             &self.root
         } else {
@@ -216,7 +232,11 @@ impl Thread {
 
     /// A block of `class` for the current tenant, when the hot half has none. `None`: no memory, or the limit.
     pub(crate) fn allocate_slow(&'static self, class: usize, purpose: Purpose) -> Option<NonNull<u8>> {
-        let cache = self.settled();
+        self.allocate_in(self.settled(), class, purpose)
+    }
+
+    /// A block of `class` from the cache in use, or from the pool that it visits.
+    pub(super) fn allocate_in(&self, cache: &Cache, class: usize, purpose: Purpose) -> Option<NonNull<u8>> {
         let pool = cache.pool()?;
         if cache.keeps() {
             return cache.allocate_slow(self.shared(), pool, class, purpose);
@@ -249,7 +269,7 @@ impl Thread {
 
     /// The cache in use, after what the cold half owes others: a wanted flush, a tenant that has retired, a visitor
     /// that stays.
-    fn settled(&'static self) -> &'static Cache {
+    pub(super) fn settled(&'static self) -> &'static Cache {
         let cache = self.current.get();
         // Relaxed: a hint; the flush itself works on what this thread owns.
         if self.is_flush_wanted.load(Ordering::Relaxed) {
@@ -266,8 +286,7 @@ impl Thread {
             self.keep(self.shared().root(), Tag::ROOT);
         } else if !cache.keeps() {
             cache.visits.set(cache.visits.get() + 1);
-            let enough = if pool.is_small() { SMALL_VISITS } else { VISITS };
-            if cache.visits.get() >= enough {
+            if cache.visits.get() >= enough_visits(pool) {
                 self.keep(pool, tag);
             }
         }
@@ -285,51 +304,75 @@ impl Thread {
         self.outbox.lock().send(self.shared());
     }
 
-    /// Flushes every parked cache of this thread that is `wanted`; says whether one of them is in use. For the holder
-    /// of the lock of [`Threads`].
-    pub(super) fn flush_parked(&'static self, only: Option<Tag>) -> bool {
-        let places = core::iter::once(&self.root).chain(&self.table);
-        let mut is_used = false;
-        match only {
-            Some(tag) => {
-                is_used |= self.visiting.is(tag);
-                is_used |= !self.flush_place(self.place_of(tag), only);
+    /// Flushes every parked cache of this thread. For the holder of the lock of [`Threads`].
+    pub(super) fn flush_parked(&'static self) {
+        self.caches().for_each(|cache| cache.parking.want());
+        let is_ordered = barrier::heavy();
+        // A cache that has come since is not wanted, and in use.
+        for cache in self.caches().filter(|cache| cache.parking.is_wanted()) {
+            if !is_ordered {
+                cache.parking.put_back();
+            } else if cache.parking.take() {
+                cache.flush(self.shared());
+                cache.parking.put_back();
             }
-            None => places.for_each(|place| {
-                self.flush_place(place, None);
-            }),
         }
-        is_used
     }
 
-    /// `false`: the cache there is in use.
-    fn flush_place(&'static self, place: &AtomicPtr<Cache>, only: Option<Tag>) -> bool {
+    /// Announces that what this thread keeps of a tenant will be flushed. For the holder of the lock of [`Threads`], who
+    /// goes on with [`barrier::heavy`] and [`forget`](Self::forget).
+    pub(super) fn want(&'static self, tag: Tag) {
+        if let Some(cache) = self.cache_of(tag) {
+            cache.parking.want();
+        }
+    }
+
+    /// Flushes what this thread keeps of a tenant. `false`: it may be in use here. For the holder of the lock.
+    pub(super) fn forget(&'static self, tag: Tag, is_ordered: bool) -> bool {
+        let is_visited = self.visiting.is(tag);
+        let is_kept = self.cache_of(tag).is_some_and(|cache| {
+            if !cache.parking.is_wanted() {
+                // It has come since.
+                return true;
+            }
+            if !is_ordered {
+                cache.parking.put_back();
+                return true;
+            }
+            if !cache.parking.take() {
+                return true;
+            }
+            if cache.tag() == tag {
+                cache.flush(self.shared());
+            }
+            cache.parking.put_back();
+            false
+        });
+        is_ordered && !is_visited && !is_kept
+    }
+
+    /// The cache at a tenant's place, which may be another's.
+    fn cache_of(&self, tag: Tag) -> Option<&'static Cache> {
         // Acquire: pairs with the Release in `keep`.
         // SAFETY: caches in the table live as long as the thread, which the caller's lock keeps from leaving.
-        let Some(cache) = (unsafe { place.load(Ordering::Acquire).as_ref() }) else {
-            return true;
-        };
-        if !cache.parking.take() {
-            return false;
-        }
-        if only.is_none_or(|tag| cache.tag() == tag) {
-            cache.flush(self.shared());
-        }
-        cache.parking.put_back();
-        true
+        unsafe { self.place_of(tag).load(Ordering::Acquire).as_ref() }
+    }
+
+    /// All caches of this thread, for the holder of the lock.
+    fn caches(&'static self) -> impl Iterator<Item = &'static Cache> {
+        let places = core::iter::once(&self.root).chain(&self.table);
+        // Acquire: as in `cache_of`.
+        // SAFETY: as in `cache_of`.
+        places.filter_map(|place| unsafe { place.load(Ordering::Acquire).as_ref() })
     }
 
     /// Gives everything up, caches included. For the holder of the lock of [`Threads`], when the thread itself is here
     /// for the last time or exists no more.
     pub(super) fn empty(&'static self) {
-        for place in core::iter::once(&self.root).chain(&self.table) {
-            // Acquire: as in `flush_place`.
-            // SAFETY: as in `flush_place`.
-            if let Some(cache) = unsafe { place.load(Ordering::Acquire).as_ref() } {
-                cache.flush(self.shared());
-                // SAFETY: the thread is at its end, and takers hold the lock that the caller holds.
-                unsafe { self.home.give_cache(cache) };
-            }
+        for cache in self.caches() {
+            cache.flush(self.shared());
+            // SAFETY: the thread is at its end, and takers hold the lock that the caller holds.
+            unsafe { self.home.give_cache(cache) };
         }
         self.outbox.lock().send(self.shared());
     }

@@ -9,6 +9,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use super::{Cache, Thread};
+use crate::base::barrier;
 use crate::base::lock::{Lock, Rank};
 use crate::base::sync::const_fn;
 use crate::os::Os;
@@ -77,7 +78,7 @@ impl Threads {
     pub(crate) fn flush_sleeping(&'static self) {
         let list = self.list.lock();
         for thread in list.iter() {
-            thread.flush_parked(None);
+            thread.flush_parked();
             thread.outbox.lock().send(&self.shared);
             // Relaxed: a hint.
             thread.is_flush_wanted.store(true, Ordering::Relaxed);
@@ -88,12 +89,15 @@ impl Threads {
     /// use, and since it has retired nobody will.
     pub(crate) fn forget(&'static self, tag: Tag) -> bool {
         let list = self.list.lock();
-        let mut is_used = false;
+        list.iter().for_each(|thread| thread.want(tag));
+        // One for all threads: between the tenant's mark and the look for its users (**Seen**, `parking.rs`).
+        let is_ordered = barrier::heavy();
+        let mut is_forgotten = true;
         for thread in list.iter() {
-            is_used |= thread.flush_parked(Some(tag));
+            is_forgotten &= thread.forget(tag, is_ordered);
             thread.outbox.lock().send(&self.shared);
         }
-        !is_used
+        is_forgotten
     }
 
     /// A cache that nobody uses.

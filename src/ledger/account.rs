@@ -202,6 +202,7 @@ impl Account {
         self.holding().protected()
     }
 
+    #[cfg(test)]
     pub(crate) fn prepaid(&self) -> Pages {
         self.prepaid.load(Ordering::Relaxed)
     }

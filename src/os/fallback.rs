@@ -174,6 +174,16 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
     std::thread::sleep(Duration::from_micros(200));
 }
 
+/// There is none.
+pub(crate) fn register_barrier() -> bool {
+    false
+}
+
+/// Never asked for.
+pub(crate) fn barrier() -> bool {
+    false
+}
+
 /// Rests as [`futex_wait`] does, again and again within `timeout`, as long as `word` holds `expected`.
 pub(crate) fn futex_wait_for(word: &AtomicU32, expected: u32, timeout: Duration) {
     const REST: Duration = Duration::from_millis(5);

@@ -248,6 +248,23 @@ pub(crate) fn futex_wake_all(word: &AtomicU32) {
     futex_wake(word, c_int::MAX);
 }
 
+/// Asks for [`barrier`]. `false`: there is none (before Linux 4.14, or a filter for system calls is in the way).
+pub(crate) fn register_barrier() -> bool {
+    membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+}
+
+/// Has every running thread of this process pass a full memory barrier before it returns. `false`: nothing of the kind
+/// happened.
+pub(crate) fn barrier() -> bool {
+    membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
+}
+
+fn membarrier(command: c_int) -> bool {
+    let _errno = KeepErrno::new();
+    // SAFETY: takes two numbers, and touches no memory.
+    unsafe { libc::syscall(libc::SYS_membarrier, command, 0) == 0 }
+}
+
 fn futex_wake(word: &AtomicU32, count: c_int) -> c_long {
     let _errno = KeepErrno::new();
     let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;

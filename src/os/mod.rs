@@ -18,7 +18,7 @@
 //!
 //! ```text
 //!  memory     Native (an Os), resident_bytes, memory_limit
-//!  threads    futex_wait, futex_wait_for, futex_wake_one, futex_wake_all, current_cpu_hint,
+//!  threads    futex_wait, futex_wait_for, futex_wake_one, futex_wake_all, barrier, current_cpu_hint,
 //!             ExitHook -> ExitKey, at_fork, block_all_signals -> SignalsBlocked
 //!  last words write_stderr, abort
 //! ```
@@ -116,8 +116,8 @@ pub(crate) mod simulated;
 mod tests;
 
 pub(crate) use platform::{
-    ExitHook, ExitKey, Native, abort, at_fork, block_all_signals, futex_wait, futex_wait_for, futex_wake_all,
-    futex_wake_one, memory_limit, resident_bytes, thread_id, write_stderr,
+    ExitHook, ExitKey, Native, abort, at_fork, barrier, block_all_signals, futex_wait, futex_wait_for,
+    futex_wake_all, futex_wake_one, memory_limit, register_barrier, resident_bytes, thread_id, write_stderr,
 };
 
 /// What a mapping is for. On Linux it becomes the mapping's name in `/proc/<pid>/maps`.

@@ -10,7 +10,8 @@
 //! the wants in the bucket of λ as one. Since Σ min(x, w·λ) ≤ min(Σx, λ·Σw), the level comes out at most too low, and
 //! exact if wants are alike.
 //!
-//! - **Covered**: Σ min(x, w·λ) is at most what is left, and all of it but 2 %, if it is scarce.
+//! - **Covered**: Σ min(x, w·λ) is at most what is left, and all of it but 3 %, if it is scarce:
+//!   wants of one bucket differ by an eighth, so at worst, two equal claims at its ends, by 0.25 · 0.125/1.0625.
 //! - **Monotone**: a larger claim never gives a smaller allowance.
 
 use super::buckets::{BUCKETS, STEPS, bucket, end};
@@ -146,6 +147,7 @@ fn met_in(want: Want) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::cases;
     use super::*;
     use alloc::vec::Vec;
     use proptest::prelude::*;
@@ -187,7 +189,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(cases())]
 
         #[test]
         fn what_is_left_is_covered(wants in some_wants(), share in 0u64..=1000) {
@@ -199,8 +201,8 @@ mod tests {
                 prop_assert_eq!(met, sums.pages());
             } else {
                 prop_assert!(met <= pages);
-                // 2 %, a page for each that is rounded down, and what a level's last bit is worth.
-                let slack = pages / 50 + 2 * wants.len() as u64 + 1;
+                // 3 %, a page for each that is rounded down, and what a level's last bit is worth.
+                let slack = pages / 100 * 3 + 2 * wants.len() as u64 + 1;
                 prop_assert!(met + slack >= pages, "{} of {}", met, pages);
             }
         }

@@ -86,8 +86,8 @@ fn time_for(level: Pressure) -> Duration {
     })
 }
 
-/// How much a tenant should free: for its own limit, and its part of what all are short of, as far as it holds more than
-/// it reserved.
+/// How much a tenant should free: for its own limit, and of what all are short of, as far as it has borrowed. Who is within
+/// its entitlement owes nobody anything.
 fn wanted(account: &Account, debt: Pages) -> Pages {
     let ledger = &heap::heap().shared.ledger;
     let own = pressure::missing_below_limit(ledger, account);
@@ -96,8 +96,8 @@ fn wanted(account: &Account, debt: Pages) -> Pages {
         _ => debt.max(pressure::missing(ledger)),
     };
     let charged = account.charged();
-    let spare = charged.saturating_sub(account.reservation());
-    own.max(shared.min(spare)).clamp(1, charged.max(1))
+    let borrowed = charged.saturating_sub(account.entitlement().max(account.reservation()));
+    own.max(shared.min(borrowed)).min(charged)
 }
 
 impl Control {
@@ -112,7 +112,11 @@ impl Control {
                 continue;
             };
             let (account, now) = (&pool.account, self.time);
-            let level = pressure::of_account(&heap::heap().shared.ledger, account);
+            let pages = wanted(account, debt);
+            let level = match pages {
+                0 => Pressure::None,
+                _ => pressure::of_account(&heap::heap().shared.ledger, account),
+            };
             let known = self.known.get_mut(tag.id() as usize);
             let Some(known) = known
                 .and_then(Option::as_deref_mut)
@@ -129,7 +133,6 @@ impl Control {
                 heap::heap().shared.ledger.touch(tag.id());
             }
             if verdict.asks {
-                let pages = wanted(account, debt);
                 known.asked.ask(level, pages, charged, now);
                 calls.push(subscriptions::call(PressureEvent {
                     tenant: *tenant,

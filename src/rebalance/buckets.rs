@@ -128,11 +128,12 @@ impl Ranking {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::cases;
     use super::*;
     use proptest::prelude::*;
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(cases())]
 
         #[test]
         fn a_bucket_holds_what_is_in_it(value: u64, shift in 0u32..64) {
@@ -152,7 +153,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(cases())]
 
         #[test]
         fn a_ranking_is_a_sorted_list(moves in prop::collection::vec((0u16..20, prop::option::of(0usize..9)), 0..100)) {

@@ -81,7 +81,7 @@ pub(crate) fn entitlements(
     // 2. Group first. An empty one claims what it reserves, so that a tenant that joins finds it.
     for (group, contract) in groups {
         let contracts = || members(*group).iter().map(|(_, index)| &parties[*index].contract);
-        let reserved = contracts().map(|contract| contract.reservation).sum();
+        let reserved = contracts().map(|contract| contract.reservation.min(MOST)).sum();
         let limit = contracts()
             .map(|contract| contract.limit)
             .fold(0, u64::saturating_add);

@@ -39,10 +39,6 @@ use crate::tenant::TenantId;
 /// Tenants whose pools a round looks into, to price what lies free there: 40 bins each, behind their locks.
 const PRICED: usize = 32;
 
-/// The number under which the solver knows who waits for a reservation: the last one, which a tenant has only where there
-/// are as many as there can be.
-const WAITING: u16 = u16::MAX;
-
 /// How long what somebody waits for is held back from others if he does not ask again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -78,8 +74,9 @@ pub(super) struct Control {
     pub(super) time: Duration,
     /// When somebody was last refused.
     denied_at: Option<Duration>,
-    /// Since when somebody waits to be promised what is lent.
-    waiting_since: Option<Duration>,
+    /// Since when somebody waits to be promised what is lent, and the number under which the solver counts him: one that
+    /// no tenant that is known has.
+    waiting: Option<(u16, Duration)>,
     /// For rounds without a policy of their driver's.
     policy: Option<Guarded>,
     /// Whom to look at; kept for its memory.
@@ -186,7 +183,7 @@ impl Control {
             self.show(&solver, *id);
         }
         // 5. How long allowances bind: until nobody was refused for an interval.
-        if is_denied || self.waiting_since.is_some() {
+        if is_denied || self.waiting.is_some() {
             self.denied_at = Some(self.time);
         }
         let is_over = |at: Duration| self.time.saturating_sub(at) >= interval;
@@ -291,7 +288,7 @@ impl Control {
             return;
         };
         let tag = pool.tag();
-        if id == WAITING && self.waiting_since.take().is_some() {
+        if self.waiting.take_if(|(waiting, _)| *waiting == id).is_some() {
             solver.leave(id);
         }
         if let Some(gone) = place.take_if(|known| known.tag != tag) {
@@ -322,31 +319,28 @@ impl Control {
     /// [`PATIENCE`], the solver counts him as a tenant that has just that reservation and nothing of it: so what others
     /// are entitled to leaves room for it, and their loans are called back.
     fn wait(&mut self, solver: &mut Solver) {
-        let is_taken = self.known.get(WAITING as usize).is_some_and(Option::is_some);
-        match heap::heap().shared.ledger.take_wanted() {
-            Wanted::Pages(pages, group) if !is_taken => {
-                let contract = Contract {
-                    weight: 1,
-                    reservation: pages,
-                    limit: pages,
-                };
-                self.waiting_since = Some(self.time);
-                solver.join(WAITING, contract, (group > 0).then_some(group));
-                let reading = Reading {
-                    id: WAITING,
-                    ..Reading::default()
-                };
-                solver.observe(&reading, &Estimate::default());
-            }
-            Wanted::Nothing
-                if self
-                    .waiting_since
-                    .is_none_or(|since| self.time.saturating_sub(since) < PATIENCE) => {}
-            _ => {
-                if self.waiting_since.take().is_some() {
-                    solver.leave(WAITING);
-                }
-            }
+        let wanted = heap::heap().shared.ledger.take_wanted();
+        let is_over = |(_, since): (u16, Duration)| self.time.saturating_sub(since) >= PATIENCE;
+        if wanted == Wanted::Nothing && !self.waiting.is_some_and(is_over) {
+            return;
+        }
+        if let Some((id, _)) = self.waiting.take() {
+            solver.leave(id);
+        }
+        let next = u16::try_from(self.known.len());
+        if let (Wanted::Pages(pages, group), Ok(id)) = (wanted, next) {
+            let contract = Contract {
+                weight: 1,
+                reservation: pages,
+                limit: pages,
+            };
+            self.waiting = Some((id, self.time));
+            solver.join(id, contract, (group > 0).then_some(group));
+            let reading = Reading {
+                id,
+                ..Reading::default()
+            };
+            solver.observe(&reading, &Estimate::default());
         }
     }
 

@@ -27,8 +27,8 @@ pub(crate) fn left_after(elapsed: Duration, half_life: Duration) -> u64 {
     }
     let part = ((elapsed % half_life) << 32) / half_life;
     // 2^−part = e^−x with x < 0.7, by its power series, innermost term first.
-    let x = part * (LN_2 >> 8) >> 24;
-    let series = (1..=9).rev().fold(ONE, |sum, n| ONE - (x * sum >> 32) / n);
+    let x = (part * (LN_2 >> 8)) >> 24;
+    let series = (1..=9).rev().fold(ONE, |sum, n| ONE - ((x * sum) >> 32) / n);
     series >> halvings
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn micros(time: Duration) -> u64 {
 
 /// `amount` times a fraction of at most [`ONE`], rounded down.
 pub(crate) fn scale(amount: u64, fraction: u64) -> u64 {
-    (u128::from(amount) * u128::from(fraction) >> 32) as u64
+    ((u128::from(amount) * u128::from(fraction)) >> 32) as u64
 }
 
 /// `part` of `whole` as a fraction, at most [`ONE`].
@@ -72,6 +72,7 @@ pub(crate) struct Average {
 
 impl Average {
     /// The average of what was always `value`.
+    #[cfg(test)]
     pub(crate) fn of(value: u64) -> Self {
         Self { scaled: value << 16 }
     }

@@ -57,6 +57,7 @@ pub(crate) fn satisfaction(charged: u64, demand: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::cases;
     use super::*;
     use proptest::prelude::*;
 
@@ -76,7 +77,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(cases())]
 
         #[test]
         fn rows_and_columns(

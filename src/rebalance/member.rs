@@ -92,8 +92,8 @@ pub(crate) struct Member {
     pub(crate) frozen: bool,
     /// The round of the last transfer in its favour.
     pub(crate) received: Option<u64>,
-    /// When it is to be looked at without having changed.
-    pub(crate) due: Option<Duration>,
+    /// Whether one of the next rounds is to look at it even if it does not change.
+    pub(crate) is_due: bool,
     /// Its part of the sums (**Counted**).
     pub(crate) part: Part,
     /// Its part of its group's wants (**Counted**).
@@ -123,7 +123,7 @@ impl Member {
             published_claim: 0,
             frozen: false,
             received: None,
-            due: None,
+            is_due: false,
             part: Part::default(),
             want: Want::default(),
             evaluated: 0,
@@ -188,10 +188,14 @@ impl Member {
         let new = wish(reservation, self.entitlement, active, kept);
         let least = reservation.max(FIRST_PAGES).min(self.entitlement);
         let in_range = (least..=self.entitlement).contains(&self.wish);
-        let band = (self.entitlement / 16).clamp(1, span);
-        if must || !in_range || new.abs_diff(self.wish) >= band {
+        if must || !in_range || new.abs_diff(self.wish) >= self.band(span) {
             self.wish = new;
         }
+    }
+
+    /// What is too little for a wish to move.
+    fn band(&self, span: u64) -> u64 {
+        (self.entitlement / 16).clamp(1, span)
     }
 
     /// What it adds to the sums now.
@@ -248,7 +252,7 @@ impl Member {
 
     /// After how long it should be looked at even if it does not change, because something that is remembered of it
     /// will have faded.
-    pub(crate) fn fades_after(&self) -> Option<Duration> {
+    pub(crate) fn fades_after(&self, span: u64) -> Option<Duration> {
         let charged = self.reading.charged;
         let remembered = match self.estimate.active.max(self.estimate.forecast) {
             Some(estimate) => estimate.min(self.entitlement),
@@ -257,7 +261,7 @@ impl Member {
         let fading = [
             (self.probe.pages() > 0, DENIED_HALF_LIFE),
             (self.part.loans > 0 && self.churn.rate() > 0, CHURN_HALF_LIFE),
-            (remembered > charged, SLOW / 4),
+            (remembered >= charged + self.band(span), SLOW / 4),
         ];
         fading
             .iter()

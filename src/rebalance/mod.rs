@@ -10,7 +10,7 @@
 //!  asking.rs     whom to ask for memory                   ─▶ subscriptions.rs  who is told
 //!  round_report.rs, gauges.rs  what was done
 //!  ──────────────────────────────────────────────────────
-//!  round.rs      one round, in six steps                  ┐
+//!  round.rs      one round, step by step                  ┐
 //!  solver.rs     what is remembered between rounds        │ the frame
 //!  member.rs     one tenant of it                         ┘
 //!  contract.rs   entitlements: group first, then tenant   ─▶ fill.rs      water-filling in whole pages
@@ -41,6 +41,10 @@ mod estimate;
 mod fill;
 mod gauges;
 mod guarded;
+#[allow(
+    dead_code,
+    reason = "the table of who lives on whose memory has no reader yet; its laws are tested"
+)]
 mod lending;
 mod member;
 mod plan;

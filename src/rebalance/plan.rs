@@ -55,7 +55,7 @@ pub(crate) struct Donor {
 /// How much a plan may move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bounds {
-    /// The fewest pages that are worth a line.
+    /// The fewest pages that are worth a line, at least 1.
     pub(crate) least: u64,
     /// The most in all lines together.
     pub(crate) most: u64,
@@ -80,22 +80,32 @@ impl Bounds {
 /// Plans for `receivers` and `donors` in their order, where `room` pages can be had without anybody giving.
 pub(crate) fn transfers(
     receivers: &[Receiver],
-    donors: &mut [Donor],
+    mut donors: Vec<Donor>,
     mut room: u64,
     bounds: Bounds,
     plan: &mut Vec<Transfer>,
 ) {
     let mut most = bounds.most;
     for receiver in receivers {
+        donors.retain(|donor| donor.gives >= bounds.least);
+        if donors.is_empty() {
+            return;
+        }
         let own = receiver.needs.min(room);
         room -= own;
         let mut needs = receiver.needs - own;
         // Siblings first, then everybody.
         for siblings in [true, false] {
+            if siblings && receiver.group.is_none() {
+                continue;
+            }
             for donor in donors.iter_mut() {
-                let sibling = receiver.group.is_some() && receiver.group == donor.group;
+                if needs < bounds.least || most < bounds.least {
+                    break;
+                }
                 let pages = needs.min(donor.gives).min(most);
-                if pages < bounds.least.max(1) || donor.id == receiver.id || (siblings && !sibling) {
+                let passed_over = donor.id == receiver.id || (siblings && donor.group != receiver.group);
+                if pages < bounds.least || passed_over {
                     continue;
                 }
                 plan.push(Transfer {
@@ -137,9 +147,9 @@ mod tests {
             group: Some(id % 2),
             gives: *gives,
         };
-        let mut donors: Vec<Donor> = donors.iter().map(donor).collect();
+        let donors: Vec<Donor> = donors.iter().map(donor).collect();
         let mut plan = Vec::new();
-        transfers(receivers, &mut donors, room, bounds, &mut plan);
+        transfers(receivers, donors, room, bounds, &mut plan);
         plan.iter().map(|line| (line.from, line.to, line.pages)).collect()
     }
 

@@ -6,8 +6,8 @@
 //! memory leaves (Waldspurger, *Memory Resource Management in VMware ESX Server*, OSDI 2002, where τ is 0.75 and what
 //! is active is sampled). The more of what is lent comes back by itself in time, φ̄, the less needs to be kept: of the
 //! idle part, and of what a tenant is only remembered or foreseen to use. What it uses now counts in full, and with τ = 0
-//! nothing is lent. Without the part for what is remembered, 6 % (at 5 % of all blocks dying each round) to 8 % (at 30 %)
-//! of the memory stayed idle that would have been back within two rounds (`benches/sharing`).
+//! nothing is lent. Where what is remembered was kept in full, 4 to 5 % of the memory stayed idle that would have been
+//! back within two rounds (`benches/sharing`, where 5 and 30 % of all blocks die each round).
 //!
 //! - **Bounded**: min(r, E) ≤ P* ≤ E, and at least the first pages of a nursery where E has them.
 //! - **Monotone**: more entitlement never gives less P*.
@@ -34,6 +34,7 @@ pub(crate) struct Usage {
 
 impl Usage {
     /// Of a tenant that was always charged `pages`.
+    #[cfg(test)]
     pub(crate) fn of(pages: u64) -> Self {
         Self {
             fast: Average::of(pages),

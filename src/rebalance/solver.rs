@@ -17,16 +17,15 @@
 //! - **Promised**: ΣP\* ≤ ΣE ≤ C − H, and every P\* keeps its bounds, whatever was read or estimated.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BinaryHeap};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 use core::time::Duration;
 
 use super::allowance::{Level, Want, Wants};
 use super::buckets::{self, BUCKETS, Ranking};
 use super::contract::{Contract, GroupId, Party};
 use super::credit::LentShare;
-use super::decay::ONE;
+use super::decay::{ONE, micros};
 use super::estimate;
 use super::fill::MOST;
 use super::lending::satisfaction;
@@ -37,7 +36,10 @@ use super::round::Decisions;
 
 /// Tenants that a round looks at although nothing happened to them. What is remembered of those fades, and nothing is
 /// lost if it does so a round later.
-const DUE_EACH: usize = 64;
+const DUE_EACH: usize = 32;
+
+/// Rounds ahead for which looks are planned.
+const AHEAD: usize = 32;
 
 /// What a solver is told once.
 #[derive(Clone, Copy, Debug)]
@@ -100,10 +102,10 @@ pub(crate) struct Solver {
     /// 1 − τ.
     pub(super) kept: u64,
     pub(super) comes_back: ComesBack,
-    /// When that was last looked at.
-    pub(super) looked: Duration,
+    /// When it is to be looked at again.
+    pub(super) comes_back_due: Duration,
     /// By id.
-    pub(super) members: Vec<Option<Box<Member>>>,
+    pub(super) members: Vec<Option<Member>>,
     pub(super) groups: BTreeMap<GroupId, Group>,
     pub(super) stale: Stale,
     /// The sums over all members (**Counted**).
@@ -120,8 +122,10 @@ pub(crate) struct Solver {
     pub(super) hungry: Ranking,
     /// Who has free pages above what is protected, by price.
     pub(super) donors: Ranking,
-    /// Who is to be looked at when.
-    due: BinaryHeap<Reverse<(Duration, u16)>>,
+    /// Who is to be looked at in which of the next rounds, as a ring.
+    due: [Vec<u16>; AHEAD],
+    /// Who was to be looked at by now.
+    overdue: VecDeque<u16>,
     /// Who was observed in this round.
     pub(super) seen: Vec<u16>,
     /// Whether one of them was refused.
@@ -160,7 +164,7 @@ impl Solver {
             lendable: lendable.min(MOST),
             kept: ONE,
             comes_back: ComesBack::default(),
-            looked: Duration::ZERO,
+            comes_back_due: Duration::ZERO,
             members: Vec::new(),
             groups: BTreeMap::new(),
             stale: Stale::Nothing,
@@ -172,7 +176,8 @@ impl Solver {
             owed: Ranking::new(2 * BUCKETS),
             hungry: Ranking::new(2 * BUCKETS),
             donors: Ranking::new(BUCKETS),
-            due: BinaryHeap::new(),
+            due: [const { Vec::new() }; AHEAD],
+            overdue: VecDeque::new(),
             seen: Vec::new(),
             denied: false,
             frozen: 0,
@@ -213,7 +218,7 @@ impl Solver {
                 count_wish(&mut self.groups, old.group, wish, 0);
                 count_wish(&mut self.groups, group, 0, wish);
             }
-            vacant => *vacant = Some(Box::new(Member::new(party, self.now, self.lent))),
+            vacant => *vacant = Some(Member::new(party, self.now, self.lent)),
         }
         self.stale = Stale::Entitlements;
     }
@@ -259,6 +264,7 @@ impl Solver {
     }
 
     /// Whether there is such a group.
+    #[cfg(test)]
     pub(crate) fn has_group(&self, id: GroupId) -> bool {
         self.groups.contains_key(&id)
     }
@@ -288,18 +294,12 @@ impl Solver {
         let elapsed = now.saturating_sub(self.now);
         self.lent.look(self.sums.borrowed, self.sums.unused, elapsed);
         self.now = self.now.max(now);
-        let mut left = DUE_EACH;
-        while let Some(Reverse((at, id))) = self.due.peek().copied()
-            && at <= self.now
-            && left > 0
-        {
-            self.due.pop();
-            if let Some(member) = self.members.get_mut(usize::from(id)).and_then(Option::as_mut)
-                && member.due == Some(at)
-            {
-                member.due = None;
+        let slot = (self.round + 1) as usize % AHEAD;
+        self.overdue.extend(self.due[slot].drain(..));
+        for id in self.overdue.drain(..DUE_EACH.min(self.overdue.len())) {
+            if let Some(member) = self.members.get_mut(usize::from(id)).and_then(Option::as_mut) {
+                member.is_due = false;
                 ids.push(id);
-                left -= 1;
             }
         }
     }
@@ -316,7 +316,9 @@ impl Solver {
 
     /// Takes in what came of a wish: `pages` are protected now.
     pub(crate) fn granted(&mut self, id: u16, pages: u64) {
-        if let Some(member) = self.member_mut(id) {
+        if let Some(member) = self.member_mut(id)
+            && member.reading.protected != pages
+        {
             member.reading.protected = pages.min(MOST);
             self.count(id);
         }
@@ -343,11 +345,11 @@ impl Solver {
     // ---- Sums. ----
 
     pub(super) fn member(&self, id: u16) -> Option<&Member> {
-        self.members.get(usize::from(id))?.as_deref()
+        self.members.get(usize::from(id))?.as_ref()
     }
 
     pub(super) fn member_mut(&mut self, id: u16) -> Option<&mut Member> {
-        self.members.get_mut(usize::from(id))?.as_deref_mut()
+        self.members.get_mut(usize::from(id))?.as_mut()
     }
 
     /// The level that a member's allowance goes by.
@@ -358,11 +360,7 @@ impl Solver {
 
     /// Brings sums, rankings and the time of the next look up to date with a member (**Counted**).
     pub(super) fn count(&mut self, id: u16) {
-        let Some(member) = self
-            .members
-            .get_mut(usize::from(id))
-            .and_then(Option::as_deref_mut)
-        else {
+        let Some(member) = self.members.get_mut(usize::from(id)).and_then(Option::as_mut) else {
             return;
         };
         let (party, part, want) = (member.party, member.measure(&self.settings), member.wants());
@@ -378,12 +376,13 @@ impl Solver {
         self.hungry.put(id, wants_more.then_some(credit));
         self.donors.put(id, (member.spare() > 0).then_some(price));
 
-        if member.due.is_none()
-            && let Some(after) = member.fades_after()
+        if !member.is_due
+            && let Some(after) = member.fades_after(self.settings.span)
         {
-            let at = self.now + after;
-            member.due = Some(at);
-            self.due.push(Reverse((at, id)));
+            let rounds = micros(after) / micros(self.settings.interval).max(1);
+            let rounds = rounds.clamp(1, AHEAD as u64 - 1);
+            self.due[(self.round + rounds) as usize % AHEAD].push(id);
+            member.is_due = true;
         }
     }
 

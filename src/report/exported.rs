@@ -1,7 +1,7 @@
 //! The numbers as other systems know them: one table for the process, one for each tenant.
 //!
-//! Above: `integrations/`, which walks the tables. **To export a field, give it one row here**; a test finds fields that
-//! have none, and names that do not fit their unit.
+//! Above: `integrations/`, which walks the tables. **To export a field, give it one row here**; tests find fields that
+//! have none, names that do not fit their unit, and those that `docs/report.md` does not list.
 //!
 //! Names are in base units and end with them, counters with `_total`, as OpenMetrics and Prometheus want it.
 
@@ -100,6 +100,7 @@ pub(crate) static TENANT: &[Number<TenantStats>] = &[
     gauge("overdraft", "tenancy_overdraft_bytes", Unit::Bytes, |s| s.overdraft as f64, "Charged beyond the limit."),
     counter("denied", "tenancy_denied_total", Unit::One, |s| s.denied, "Charges refused for a limit or for the capacity."),
     counter("scrubbed", "tenancy_scrubbed_bytes_total", Unit::Bytes, |s| s.scrubbed, "Other tenants' bytes zeroed before this one got their pages."),
+    counter("moved_out", "tenancy_moved_out_bytes_total", Unit::Bytes, |s| s.moved_out, "The tenant's bytes zeroed before others got their pages."),
     gauge("entitlement", "tenancy_entitlement_bytes", Unit::Bytes, |s| s.entitlement as f64, "The weight's part of the capacity, between reservation and limit."),
     gauge("protected", "tenancy_protected_bytes", Unit::Bytes, |s| s.protected as f64, "The part of the entitlement that nobody else may have."),
     gauge("allowance", "tenancy_allowance_bytes", Unit::Bytes, |s| bound(s.allowance), "What it may hold while others are refused; infinite while nothing binds."),
@@ -231,5 +232,17 @@ mod tests {
     fn names_say_unit_and_kind() {
         assert_well_named(TENANT, "tenancy_");
         assert_well_named(PROCESS, "tenancy_process_");
+    }
+
+    #[test]
+    fn every_name_is_explained() {
+        let page = include_str!("../../docs/report.md");
+        let names = TENANT.iter().map(|number| number.name);
+        for name in names.chain(PROCESS.iter().map(|number| number.name)) {
+            assert!(
+                page.contains(&format!("| `{name}` |")),
+                "{name} has no row in docs/report.md"
+            );
+        }
     }
 }

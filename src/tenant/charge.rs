@@ -54,65 +54,75 @@ impl Tenant {
     /// # }
     /// ```
     pub fn try_charge(&self, bytes: u64) -> Result<Charge, Error> {
-        let (pool, tag, pages) = (self.pool(), self.tag(), bytes.div_ceil(PAGE as u64));
-        if !pool.is_live(tag) {
-            return Err(Error::Retired);
-        }
-        let charge = || {
-            let ledger = &heap::heap().shared.ledger;
-            ledger.charge(&pool.account, pages, Purpose::Fallible)
-        };
-        let granted = charge().or_else(|_| {
+        let pool = self.pool();
+        charge(pool, self.tag(), bytes).inspect_err(|error| {
+            if *error != Error::Retired {
+                heap::deny(pool, bytes.div_ceil(PAGE as u64));
+            }
+        })
+    }
+}
+
+/// Charges `bytes`, rounded up to pages, to the tenant `tag` of `pool`, or says why not. Counts no refusal: who only asks
+/// is not denied anything.
+pub(super) fn charge(pool: &'static Pool, tag: Tag, bytes: u64) -> Result<Charge, Error> {
+    let pages = bytes.div_ceil(PAGE as u64);
+    if !pool.is_live(tag) {
+        return Err(Error::Retired);
+    }
+    let charge = || {
+        let ledger = &heap::heap().shared.ledger;
+        ledger.charge(&pool.account, pages, Purpose::Fallible)
+    };
+    let _granted = charge()
+        .or_else(|_| {
             heap::make_room_for(pool, pages);
             charge()
-        });
-        if let Err(refusal) = granted {
-            heap::deny(pool, pages);
-            return Err(self.explain(refusal, bytes));
-        }
-        let charge = Charge {
-            holder: Holder { pool, tag },
-            pages,
-        };
-        // The tenant may have retired, and even drained, while it was charged: then the charge is dropped, which
-        // takes it off the same account it went to.
-        if pool.is_live(tag) {
-            Ok(charge)
-        } else {
-            Err(Error::Retired)
-        }
+        })
+        .map_err(|refusal| explain(pool, tag, refusal, bytes))?;
+    let charge = Charge {
+        holder: Holder { pool, tag },
+        pages,
+    };
+    // The tenant may have retired, and even drained, while it was charged: then the charge is dropped, which takes it
+    // off the same account it went to.
+    if pool.is_live(tag) {
+        Ok(charge)
+    } else {
+        Err(Error::Retired)
     }
+}
 
-    /// Says why the ledger refused `bytes` to this tenant.
-    pub(crate) fn explain(&self, refusal: Refusal, bytes: u64) -> Error {
-        let (ledger, account) = (&heap::heap().shared.ledger, &self.pool().account);
-        let to_bytes = |pages: u64| pages.saturating_mul(PAGE as u64);
-        let exceeded = |limit: u64| Error::LimitExceeded {
-            tenant: self.id(),
+/// Says why the ledger refused `bytes` to the tenant `tag` of `pool`.
+fn explain(pool: &Pool, tag: Tag, refusal: Refusal, bytes: u64) -> Error {
+    let (ledger, account) = (&heap::heap().shared.ledger, &pool.account);
+    let to_bytes = |pages: u64| pages.saturating_mul(PAGE as u64);
+    let tenant = TenantId::of(tag);
+    let exceeded = |limit: u64| Error::LimitExceeded {
+        tenant,
+        wanted: bytes,
+        limit: to_bytes(limit),
+    };
+    let unused = account.protected().saturating_sub(account.charged());
+    let free = ledger.surplus().max(0).unsigned_abs() + unused;
+    let wanted = account.charged().saturating_add(bytes.div_ceil(PAGE as u64));
+    match refusal {
+        Refusal::Limit => exceeded(account.limit()),
+        Refusal::Group => exceeded(
+            ledger
+                .group(account.group())
+                .map_or(NO_LIMIT, |group| group.limit()),
+        ),
+        Refusal::Capacity if wanted <= account.entitlement() => Error::EntitlementPending {
+            debt: bytes.saturating_sub(to_bytes(free)),
+            eta: ledger.eta(),
+        },
+        Refusal::Capacity => Error::CapacityExhausted {
+            tenant,
             wanted: bytes,
-            limit: to_bytes(limit),
-        };
-        let unused = account.protected().saturating_sub(account.charged());
-        let free = ledger.surplus().max(0).unsigned_abs() + unused;
-        let wanted = account.charged().saturating_add(bytes.div_ceil(PAGE as u64));
-        match refusal {
-            Refusal::Limit => exceeded(account.limit()),
-            Refusal::Group => exceeded(
-                ledger
-                    .group(account.group())
-                    .map_or(NO_LIMIT, |group| group.limit()),
-            ),
-            Refusal::Capacity if wanted <= account.entitlement() => Error::EntitlementPending {
-                debt: bytes.saturating_sub(to_bytes(free)),
-                eta: ledger.eta(),
-            },
-            Refusal::Capacity => Error::CapacityExhausted {
-                tenant: self.id(),
-                wanted: bytes,
-                free: to_bytes(free),
-            },
-            Refusal::OutOfMemory => Error::OutOfMemory,
-        }
+            free: to_bytes(free),
+        },
+        Refusal::OutOfMemory => Error::OutOfMemory,
     }
 }
 

@@ -8,9 +8,13 @@
 //!  Group, GroupBuilder     tenants that share a contract     group.rs
 //!  Entered, in_scope, wrap who a thread works for            scope.rs
 //!  TenantFuture            … and a task                      future.rs
+//!  TenantAlloc             an allocator for collections      allocator.rs
+//!  Arena                   a bump region                     arena.rs
 //!  Charge                  memory held elsewhere             charge.rs
 //! ```
 
+mod allocator;
+mod arena;
 mod builder;
 mod charge;
 mod future;
@@ -19,6 +23,8 @@ mod id;
 mod registry;
 mod scope;
 
+pub use allocator::TenantAlloc;
+pub use arena::Arena;
 pub use builder::TenantBuilder;
 pub use charge::Charge;
 pub use future::{InTenant, TenantFuture};
@@ -183,8 +189,9 @@ impl Tenant {
     /// Retires the tenant: its name is free at once, its memory drains.
     ///
     /// What is live stays valid and charged until it is freed, by anyone. New ambient allocations of threads that are
-    /// still inside count to root. Its number is used again, under another generation, when nothing is charged and
-    /// no thread is inside any more.
+    /// still inside count to root; its handles and arenas get no more. Its number is used again, under another
+    /// generation, when nothing is charged, no thread is inside, and no [`TenantAlloc`] or [`Arena`] of it exists any
+    /// more.
     ///
     /// # Errors
     ///

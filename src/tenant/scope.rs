@@ -14,7 +14,7 @@
 use core::marker::PhantomData;
 
 use super::Tenant;
-use crate::cache::{Scope, set_current};
+use crate::cache::{Scope, Thread, set_current};
 use crate::heap;
 use crate::pool::Pool;
 use crate::span::Tag;
@@ -64,27 +64,24 @@ impl Target {
         self.pool.unwrap_or(heap::heap().shared.root())
     }
 
-    /// Makes it this thread's tenant; root, if it has retired.
+    /// Makes it the tenant of `thread`, which is this; root, if it has retired.
     #[inline]
-    fn switch(self) {
-        let thread = match crate::cache::current().thread() {
-            Some(thread) => Some(thread),
-            None => heap::thread(),
-        };
-        if let Some(thread) = thread {
-            thread.enter(self.pool(), self.tag);
-            // SAFETY: the thread's cache in use is its own and active.
-            unsafe { set_current(thread.current()) };
-        }
+    fn switch(self, thread: &'static Thread) {
+        thread.enter(self.pool(), self.tag);
+        // SAFETY: the thread's cache in use is its own and active.
+        unsafe { set_current(thread.current()) };
     }
 
-    /// Begins a scope.
+    /// Begins a scope. On a thread that is unknown to the allocator, after its exit, it is none.
     #[inline]
     pub(crate) fn enter(self) -> Entered<'static> {
         let previous = Self::current();
-        self.switch();
-        let scope = match crate::cache::current().thread() {
-            Some(thread) => thread.enter_scope(),
+        let thread = crate::cache::current().thread().or_else(heap::thread);
+        let scope = match thread {
+            Some(thread) => {
+                self.switch(thread);
+                thread.enter_scope()
+            }
             None => Scope::NONE,
         };
         Entered {
@@ -117,9 +114,10 @@ pub struct Entered<'a> {
 impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {
-        let thread = crate::cache::current().thread();
-        if thread.is_some_and(|thread| thread.leave_scope(self.scope)) {
-            self.previous.switch();
+        if let Some(thread) = crate::cache::current().thread()
+            && thread.leave_scope(self.scope)
+        {
+            self.previous.switch(thread);
         }
     }
 }

@@ -62,7 +62,12 @@ fn an_arrow_against_the_map_is_found() {
             "slab/mod.rs:2",
         ),
         ("os/linux.rs", "use crate::span::SpanId;", "os/linux.rs:1"),
-        ("cache/mod.rs", "use crate::ledger::Ledger;", "cache/mod.rs:1"),
+        ("cache/mod.rs", "use crate::report::Snapshot;", "cache/mod.rs:1"),
+        (
+            "cache/outbox.rs",
+            "use crate::ledger::Ledger;",
+            "cache/outbox.rs:1",
+        ),
         ("pool/large.rs", "use crate::tenant::TenantId;", "pool/large.rs:1"),
         (
             "tenant/mod.rs",
@@ -260,9 +265,17 @@ fn a_list_entry_without_a_use_is_found() {
         found(stale_entries, &[]).len(),
         EXCEPTIONS.len() + LONG_FILES.len()
     );
+    // A file may have several arrows of its own.
+    let uses = |file: &str| {
+        EXCEPTIONS
+            .iter()
+            .filter(|(other, _, _)| *other == file)
+            .map(|(_, target, _)| format!("use crate::{target}::x;"))
+            .collect::<String>()
+    };
     let used: Vec<_> = EXCEPTIONS
         .iter()
-        .map(|(file, target, _)| Source::new(file, &format!("use crate::{target}::x;")))
+        .map(|(file, _, _)| Source::new(file, &uses(file)))
         .collect();
     assert_eq!(stale_entries(&used).len(), LONG_FILES.len());
 }

@@ -6,13 +6,13 @@ fn a_cache_is_in_one_pair_of_hands() {
     use super::Parking;
     let parking = Parking::new();
     assert!(parking.activate(), "a new one is parked");
-    assert!(!parking.take() && !parking.activate());
+    assert!(!parking.activate(), "in use");
+    parking.want();
+    assert!(!parking.take() && !parking.is_wanted());
     parking.park();
+    parking.want();
     assert!(parking.take());
-    assert!(
-        !parking.take() && !parking.activate(),
-        "its thread does without it meanwhile"
-    );
+    assert!(!parking.activate(), "its thread does without it meanwhile");
     parking.put_back();
     assert!(parking.activate());
 }
@@ -20,10 +20,11 @@ fn a_cache_is_in_one_pair_of_hands() {
 #[cfg(loom)]
 mod models {
     use loom::cell::UnsafeCell;
-    use loom::sync::Arc;
+    use loom::sync::{Arc, Mutex};
     use loom::thread;
 
     use super::super::{Parking, Visit};
+    use crate::base::barrier;
     use crate::pool::Standing;
     use crate::span::Tag;
 
@@ -43,6 +44,12 @@ mod models {
             }
         }
 
+        /// As `Thread::flush_parked`.
+        fn take(&self) -> bool {
+            self.parking.want();
+            barrier::heavy() && self.parking.take()
+        }
+
         fn touch(&self) {
             // SAFETY: what the model is to show.
             self.content.with_mut(|content| unsafe { *content += 1 });
@@ -53,10 +60,14 @@ mod models {
     fn loom_a_cache_is_touched_by_its_thread_or_by_who_took_it() {
         loom::model(|| {
             let cache = Arc::new(Cache::new());
+            let turn = Arc::new(Mutex::new(()));
             let taker = || {
                 let cache = cache.clone();
+                let turn = turn.clone();
                 thread::spawn(move || {
-                    if cache.parking.take() {
+                    // **One taker**.
+                    let _turn = turn.lock().unwrap();
+                    if cache.take() {
                         cache.touch();
                         cache.parking.put_back();
                     }
@@ -71,7 +82,7 @@ mod models {
             }
             first.join().unwrap();
             second.join().unwrap();
-            assert!(cache.parking.take(), "everybody has let go");
+            assert!(cache.take(), "everybody has let go");
         });
     }
 
@@ -102,6 +113,8 @@ mod models {
         /// As `Registry::retire` and `sweep`, with `Threads::forget` in between. `true`: it is vacant.
         fn retire(&self) -> bool {
             assert!(self.standing.retire());
+            self.cache.parking.want();
+            assert!(barrier::heavy());
             let is_visited = self.visit.is(TENANT);
             let is_parked = self.cache.parking.take();
             if is_parked {

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::super::contract::{Contract, GroupId, Party, entitlements};
 use super::super::fill::{Claim, apportion, fill};
+use super::cases;
 
 /// clamp(w·λ, floor, ceiling), with λ found by trying.
 fn model(amount: u64, claims: &[Claim]) -> Vec<f64> {
@@ -94,7 +95,7 @@ fn inside(share: u64, contract: &Contract) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     #[test]
     fn water_finds_its_level((amount, claims) in claims()) {

@@ -6,6 +6,7 @@ use core::time::Duration;
 use super::super::contract::Contract;
 use super::super::plan::Reason;
 use super::super::policy::Estimate;
+use super::super::protect::FIRST_PAGES;
 use super::world::{ROUND, UNKNOWN, World, weight};
 use crate::base::units::PAGE;
 
@@ -14,6 +15,14 @@ fn grow(world: &mut World, ids: &[u16], piece: u64) {
     let mut hungry = ids.to_vec();
     while !hungry.is_empty() {
         hungry.retain(|id| world.want(*id, piece));
+    }
+}
+
+/// Knows only that so many pages will be wanted.
+fn forecast(pages: u64) -> Estimate {
+    Estimate {
+        forecast: (pages * PAGE as u64) as f64,
+        ..UNKNOWN
     }
 }
 
@@ -121,47 +130,28 @@ fn reservations_are_protected_whatever_a_policy_says() {
     assert!(world.want(1, 3_000));
 }
 
-/// One that borrowed all, and has free spans; the other is expected to want more, and was not refused.
-fn expecting(forecast: u64, free: u64) -> World {
+#[test]
+fn a_debt_moves_free_spans_at_once() {
     let mut world = World::new(40_000);
     world.join(1, weight(100), None);
     world.join(2, weight(100), None);
     world.solver.set_tau(1.0);
     world.round();
-    assert!(world.want(2, 20_000) && world.want(1, 19_900));
+    // 1 is idle, and 2 has borrowed all of it.
+    assert!(world.want(2, 40_000 - FIRST_PAGES));
     world.round();
-    assert_eq!(world.surplus(), 100);
-    assert!(world.want(2, 100));
-    world.free(1, 15_000);
-    rounds(&mut world, 600);
-    assert!(world.want(2, 15_000), "1 is idle");
-    world.round();
-    world.empty(2, free);
-    let bytes = (forecast * PAGE as u64) as f64;
-    world.account_mut(1).estimate = Estimate {
-        active: bits_of_nothing(),
-        forecast: bytes,
-        urgency: 1.0,
-    };
-    world
-}
-
-fn bits_of_nothing() -> f64 {
-    f64::NAN
-}
-
-#[test]
-fn a_debt_moves_free_spans_at_once() {
-    let mut world = expecting(6_000, 500);
+    // 500 of those pages are free again when 1 is expected to want 6,000.
+    world.empty(2, 500);
+    world.account_mut(1).estimate = forecast(6_000);
     let decisions = world.round();
     let line = decisions.transfers.first().expect("a transfer");
     assert_eq!(
         (line.from, line.to, line.pages, line.reason),
         (2, 1, 500, Reason::Restoration)
     );
-    assert!(decisions.debt >= 500);
-    world.round();
-    assert_eq!(world.protected(1), 4_900 + 500 + 0 * world.lendable);
+    assert_eq!(decisions.debt, 6_000 - FIRST_PAGES);
+    assert_eq!(world.protected(1), FIRST_PAGES + 500);
+    assert!(world.account(2).frozen);
 }
 
 #[test]
@@ -180,14 +170,7 @@ fn quiet_rounds_have_a_dead_band_a_step_and_a_hold_off() {
     world.round();
     assert!(world.want(1, 16) && world.want(2, 99_980));
     world.round();
-    let forecast = |world: &mut World, pages: u64| {
-        let bytes = (pages * PAGE as u64) as f64;
-        world.account_mut(1).estimate = Estimate {
-            forecast: bytes,
-            ..UNKNOWN
-        };
-    };
-    forecast(&mut world, 50_000);
+    world.account_mut(1).estimate = forecast(50_000);
     world.empty(2, 200);
     assert_eq!(world.round().transfers, [], "below 0.25 %");
     world.empty(2, 9_800);
@@ -229,11 +212,8 @@ fn etas_are_right_within_a_factor_of_two_in_the_median() {
             reading.live += core::mem::take(&mut reading.free);
             world.round();
         }
-        let bytes = f64::from(weights) / f64::from(weights + 100) * 0.7e5 * PAGE as f64;
-        world.account_mut(2).estimate = Estimate {
-            forecast: bytes,
-            ..UNKNOWN
-        };
+        let entitlement = 100_000 * u64::from(weights) / u64::from(weights + 100);
+        world.account_mut(2).estimate = forecast(entitlement * 7 / 10);
         let promised = world.round().eta;
         let mut took = ROUND;
         while world.round().debt > 0 {

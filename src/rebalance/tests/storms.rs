@@ -5,7 +5,9 @@ use core::time::Duration;
 use proptest::prelude::*;
 
 use super::super::contract::Contract;
+use super::super::fill::MOST;
 use super::super::policy::Estimate;
+use super::cases;
 use super::world::World;
 
 #[derive(Clone, Debug)]
@@ -60,7 +62,7 @@ fn any_number() -> impl Strategy<Value = f64> {
 
 fn contract() -> impl Strategy<Value = Contract> {
     let limit = prop_oneof![0u64..2000, Just(u64::MAX)];
-    (1u32..=10_000, 0u64..100, limit).prop_map(|(weight, reservation, limit)| Contract {
+    (0u32..=10_000, 0u64..100, limit).prop_map(|(weight, reservation, limit)| Contract {
         weight,
         reservation,
         limit: limit.max(reservation),
@@ -74,8 +76,8 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (id(), contract(), prop::option::of(0u16..2)).prop_map(|(id, contract, group)| Event::Join { id, contract, group }),
         1 => id().prop_map(|id| Event::Leave { id }),
         1 => (0u16..2, contract()).prop_map(|(id, contract)| Event::Group { id, contract }),
-        1 => (0u64..5000).prop_map(|pages| Event::Lendable { pages }),
-        6 => (id(), 1u64..800).prop_map(|(id, pages)| Event::Want { id, pages }),
+        1 => prop_oneof![4 => 0u64..5000, 1 => Just(MOST)].prop_map(|pages| Event::Lendable { pages }),
+        6 => (id(), prop_oneof![9 => 1u64..800, 1 => 1..MOST]).prop_map(|(id, pages)| Event::Want { id, pages }),
         2 => (id(), 1u64..800).prop_map(|(id, pages)| Event::Empty { id, pages }),
         2 => (id(), 1u64..800).prop_map(|(id, pages)| Event::Free { id, pages }),
         2 => (id(), estimate).prop_map(|(id, [active, forecast, urgency])| Event::Think { id, estimate: Estimate { active, forecast, urgency } }),
@@ -116,7 +118,7 @@ fn happen(world: &mut World, event: Event) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     #[test]
     fn policy_proof(events in prop::collection::vec(event(), 0..24)) {

@@ -1,0 +1,310 @@
+//! Is an arena of a tenant as fast as bumpalo's, which belongs to nobody?
+//!
+//! The kinds of work are those of bumpalo's own benchmarks (values and closures, small and big, slices and strings,
+//! vectors that grow, resets), and what they leave out: an arena's whole life. Both draw their chunks from this
+//! allocator, so that what is compared are arenas, and not this allocator with the system's.
+//!
+//! `cargo bench --bench arena [-- <filter>]`; a group is one kind of work, its two lines are the two arenas.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use allocator_api2::alloc::Allocator;
+use allocator_api2::vec::Vec;
+use bumpalo::Bump;
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use tenancy::{Arena, Tenancy, Tenant};
+
+#[global_allocator]
+static ALLOC: Tenancy = Tenancy::new();
+
+/// Values made in one iteration, as in bumpalo's benchmarks.
+const VALUES: usize = 10_000;
+
+/// What both arenas can do.
+#[allow(clippy::mut_from_ref, reason = "as the methods it stands for")]
+trait Region {
+    const NAME: &str;
+    fn empty() -> Self;
+    fn with_capacity(bytes: usize) -> Self;
+    fn reset(&mut self);
+    fn alloc<T>(&self, value: T) -> &mut T;
+    fn alloc_with<T>(&self, make: impl FnOnce() -> T) -> &mut T;
+    fn try_alloc<T>(&self, value: T) -> Option<&mut T>;
+    fn alloc_str(&self, text: &str) -> &mut str;
+    fn alloc_slice_copy<T: Copy>(&self, items: &[T]) -> &mut [T];
+    fn alloc_slice_fill_with<T>(&self, length: usize, make: impl FnMut(usize) -> T) -> &mut [T];
+    fn allocator(&self) -> impl Allocator + Copy;
+}
+
+macro_rules! region {
+    ($type:ty, $name:literal, $empty:expr, $with_capacity:expr) => {
+        #[allow(clippy::mut_from_ref, reason = "as the methods it stands for")]
+        impl Region for $type {
+            const NAME: &str = $name;
+            fn empty() -> Self {
+                $empty
+            }
+            fn with_capacity(bytes: usize) -> Self {
+                $with_capacity(bytes)
+            }
+            #[inline(always)]
+            fn reset(&mut self) {
+                <$type>::reset(self)
+            }
+            #[inline(always)]
+            fn alloc<T>(&self, value: T) -> &mut T {
+                <$type>::alloc(self, value)
+            }
+            #[inline(always)]
+            fn alloc_with<T>(&self, make: impl FnOnce() -> T) -> &mut T {
+                <$type>::alloc_with(self, make)
+            }
+            #[inline(always)]
+            fn try_alloc<T>(&self, value: T) -> Option<&mut T> {
+                <$type>::try_alloc(self, value).ok()
+            }
+            #[inline(always)]
+            fn alloc_str(&self, text: &str) -> &mut str {
+                <$type>::alloc_str(self, text)
+            }
+            #[inline(always)]
+            fn alloc_slice_copy<T: Copy>(&self, items: &[T]) -> &mut [T] {
+                <$type>::alloc_slice_copy(self, items)
+            }
+            #[inline(always)]
+            fn alloc_slice_fill_with<T>(&self, length: usize, make: impl FnMut(usize) -> T) -> &mut [T] {
+                <$type>::alloc_slice_fill_with(self, length, make)
+            }
+            #[inline(always)]
+            fn allocator(&self) -> impl Allocator + Copy {
+                self
+            }
+        }
+    };
+}
+
+region!(Bump, "bumpalo", Bump::new(), Bump::with_capacity);
+region!(Arena, "tenancy", tenant().arena(), |bytes| tenant()
+    .arena_with_capacity(bytes as u64)
+    .expect("there is room"));
+
+fn tenant() -> &'static Tenant {
+    static TENANT: std::sync::OnceLock<Tenant> = std::sync::OnceLock::new();
+    TENANT.get_or_init(|| Tenant::builder("bench").build().expect("the first of its name"))
+}
+
+#[derive(Default)]
+struct Small(#[allow(dead_code)] u8);
+
+#[derive(Default)]
+struct Word(#[allow(dead_code)] u64);
+
+#[derive(Default)]
+struct Big(#[allow(dead_code)] [usize; 32]);
+
+/// An arena with room for all, and that many values in it, one by one.
+fn values<R: Region, T>(make: impl Fn(&R) -> &mut T) {
+    let region = R::with_capacity(VALUES * size_of::<T>());
+    for _ in 0..VALUES {
+        black_box(make(black_box(&region)));
+    }
+}
+
+fn of_values<R: Region>(c: &mut Criterion) {
+    fn three<R: Region, T: Default>(c: &mut Criterion, size: &str) {
+        let mut group = group(c, &format!("alloc {size}"), VALUES);
+        group.bench_function(R::NAME, |b| {
+            b.iter(|| values::<R, T>(|region| region.alloc(black_box(T::default()))));
+        });
+        drop(group);
+        let mut group = self::group(c, &format!("alloc_with {size}"), VALUES);
+        group.bench_function(R::NAME, |b| {
+            b.iter(|| values::<R, T>(|region| region.alloc_with(|| black_box(T::default()))));
+        });
+        drop(group);
+        let mut group = self::group(c, &format!("try_alloc {size}"), VALUES);
+        group.bench_function(R::NAME, |b| {
+            b.iter(|| values::<R, T>(|region| region.try_alloc(black_box(T::default())).unwrap()));
+        });
+    }
+    three::<R, Small>(c, "small");
+    three::<R, Word>(c, "word");
+    three::<R, Big>(c, "big");
+}
+
+/// The same without a capacity: chunks double.
+fn of_chunks<R: Region>(c: &mut Criterion) {
+    let mut group = group(c, "alloc word, chunks double", VALUES);
+    group.bench_function(R::NAME, |b| {
+        b.iter(|| {
+            let region = R::empty();
+            for n in 0..VALUES {
+                black_box(black_box(&region).alloc(n as u64));
+            }
+        });
+    });
+}
+
+fn of_text<R: Region>(c: &mut Criterion) {
+    for length in [4, 16, 64, 1024] {
+        let text = "x".repeat(length);
+        let mut group = group(c, &format!("alloc_str {length}"), VALUES);
+        group.bench_function(R::NAME, |b| {
+            let mut region = R::with_capacity(VALUES * length);
+            b.iter(|| {
+                region.reset();
+                for _ in 0..VALUES {
+                    black_box(black_box(&region).alloc_str(black_box(&text)));
+                }
+            });
+        });
+    }
+}
+
+fn of_slices<R: Region>(c: &mut Criterion) {
+    let items = [7u32; 16];
+    let mut group = group(c, "alloc_slice_copy 16 words", VALUES);
+    group.bench_function(R::NAME, |b| {
+        let mut region = R::with_capacity(VALUES * size_of_val(&items));
+        b.iter(|| {
+            region.reset();
+            for _ in 0..VALUES {
+                black_box(black_box(&region).alloc_slice_copy(black_box(&items[..])));
+            }
+        });
+    });
+    drop(group);
+    let mut group = self::group(c, "alloc_slice_fill_with 16 words", VALUES);
+    group.bench_function(R::NAME, |b| {
+        let mut region = R::with_capacity(VALUES * size_of_val(&items));
+        b.iter(|| {
+            region.reset();
+            for _ in 0..VALUES {
+                black_box(black_box(&region).alloc_slice_fill_with(black_box(16), |n| n as u32));
+            }
+        });
+    });
+}
+
+/// Vectors that grow by pushing, in an arena that is reset before each.
+fn of_growth<R: Region>(c: &mut Criterion) {
+    for length in [10, 100, 1_000, 10_000, 1_000_000] {
+        let mut group = group(c, &format!("push {length}"), length);
+        group.bench_function(R::NAME, |b| {
+            let mut region = R::empty();
+            b.iter(|| {
+                region.reset();
+                let mut words = Vec::new_in(region.allocator());
+                for n in 0..black_box(length) {
+                    words.push(n);
+                }
+                black_box(&words);
+            });
+        });
+    }
+    for length in [16, 331, 16 << 10] {
+        let text = "x".repeat(length);
+        let mut group = group(c, &format!("extend {length} bytes"), length);
+        group.bench_function(R::NAME, |b| {
+            let mut region = R::with_capacity(length);
+            b.iter(|| {
+                region.reset();
+                let mut bytes = Vec::with_capacity_in(length, region.allocator());
+                bytes.extend_from_slice(black_box(text.as_bytes()));
+                black_box(&bytes);
+            });
+        });
+    }
+    // The same without a reset, and one vector in the other's way.
+    let mut group = group(c, "push 1000, a value between", 1_000);
+    group.bench_function(R::NAME, |b| {
+        let mut region = R::empty();
+        b.iter(|| {
+            region.reset();
+            let mut words = Vec::new_in(region.allocator());
+            for n in 0..black_box(1_000usize) {
+                words.push(region.alloc(n));
+            }
+            black_box(&words);
+        });
+    });
+}
+
+fn of_resets<R: Region>(c: &mut Criterion) {
+    let mut group = group(c, "reset", 1);
+    group.bench_function(R::NAME, |b| {
+        let mut region = R::with_capacity(1 << 10);
+        b.iter(|| {
+            black_box(region.alloc(7u64));
+            black_box(&mut region).reset();
+        });
+    });
+    drop(group);
+    let mut group = self::group(c, "reset of several chunks", 1);
+    group.bench_function(R::NAME, |b| {
+        b.iter(|| {
+            let mut region = R::empty();
+            for _ in 0..4 {
+                black_box(region.alloc([0u8; 3000]));
+            }
+            region.reset();
+            region
+        });
+    });
+}
+
+/// An arena for each request: made, used a little, dropped.
+fn of_lives<R: Region>(c: &mut Criterion) {
+    for count in [0, 1, 10, 100] {
+        let mut group = group(c, &format!("life with {count} values"), 1);
+        group.bench_function(R::NAME, |b| {
+            b.iter(|| {
+                let region = R::empty();
+                for n in 0..black_box(count) {
+                    black_box(region.alloc([n as u64; 4]));
+                }
+                region
+            });
+        });
+    }
+}
+
+fn group<'a>(c: &'a mut Criterion, name: &str, elements: usize) -> BenchmarkGroup<'a, WallTime> {
+    let mut group = c.benchmark_group(name);
+    group.throughput(Throughput::Elements(elements as u64));
+    group
+}
+
+fn all(c: &mut Criterion) {
+    for of in [
+        of_values::<Bump>,
+        of_values::<Arena>,
+        of_chunks::<Bump>,
+        of_chunks::<Arena>,
+        of_text::<Bump>,
+        of_text::<Arena>,
+        of_slices::<Bump>,
+        of_slices::<Arena>,
+        of_growth::<Bump>,
+        of_growth::<Arena>,
+        of_resets::<Bump>,
+        of_resets::<Arena>,
+        of_lives::<Bump>,
+        of_lives::<Arena>,
+    ] {
+        of(c);
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .without_plots()
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(600))
+        .sample_size(40);
+    targets = all
+}
+criterion_main!(benches);

@@ -1,0 +1,188 @@
+//! Where the keys of a tenant live, and whether there is room for more: the only file that names `tenancy`.
+//!
+//! Above: everything else. `benches/server` builds the same server on other allocators with a file of the same names in
+//! this one's place.
+
+use std::time::Duration;
+
+use tenancy::{Config, Rebalancer, RebalancerHandle, Tenant};
+
+/// Until it is dropped, a tenant's callback is called.
+pub(crate) use tenancy::Subscription;
+
+pub(crate) const ALLOCATOR: &str = "tenancy";
+
+/// What a tenant is promised and allowed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shares {
+    pub(crate) weight: u32,
+    pub(crate) reservation: u64,
+    pub(crate) limit: Option<u64>,
+}
+
+/// What a tenant holds and may hold, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Numbers {
+    weight: u64,
+    reservation: u64,
+    limit: Option<u64>,
+    pub(crate) charged: u64,
+    pub(crate) live: u64,
+    cached: u64,
+    pub(crate) peak: u64,
+    pub(crate) overdraft: u64,
+    denied: u64,
+    entitlement: u64,
+    protected: u64,
+    borrowed: u64,
+    lent: u64,
+}
+
+impl Numbers {
+    /// By name, for a report. What has no bound is 0.
+    pub(crate) fn all(&self) -> [(&'static str, u64); 13] {
+        [
+            ("weight", self.weight),
+            ("reservation", self.reservation),
+            ("limit", self.limit.unwrap_or(0)),
+            ("charged", self.charged),
+            ("live", self.live),
+            ("cached", self.cached),
+            ("peak", self.peak),
+            ("overdraft", self.overdraft),
+            ("denied", self.denied),
+            ("entitlement", self.entitlement),
+            ("protected", self.protected),
+            ("borrowed", self.borrowed),
+            ("lent", self.lent),
+        ]
+    }
+}
+
+/// Configures the allocator, before the first tenant is made. `TENANCY_CONF` counts where the file says nothing.
+pub(crate) fn configure(capacity: Option<u64>) -> Result<(), String> {
+    let mut config = Config::from_env().map_err(|error| error.to_string())?;
+    if let Some(bytes) = capacity {
+        config = config.capacity(bytes);
+    }
+    config.apply().map_err(|error| error.to_string())
+}
+
+/// How often what is lent moves, when nothing is short.
+const ROUND_EVERY: Duration = Duration::from_millis(100);
+
+/// What moves memory between tenants, until it is stopped.
+pub(crate) struct Lending(RebalancerHandle);
+
+impl Lending {
+    pub(crate) fn begin() -> Result<Self, String> {
+        let running = Rebalancer::new().interval(ROUND_EVERY).spawn();
+        Ok(Self(running.map_err(|error| error.to_string())?))
+    }
+
+    pub(crate) fn end(self) {
+        self.0.stop();
+    }
+}
+
+/// Gives back what became free. For the janitor, from time to time.
+pub(crate) fn maintain() {
+    tenancy::maintain();
+}
+
+/// All tenants, for people.
+pub(crate) fn report() -> String {
+    tenancy::snapshot().to_string()
+}
+
+/// One tenant's memory.
+pub(crate) struct Pool {
+    tenant: Tenant,
+    limit: Option<u64>,
+}
+
+impl Pool {
+    pub(crate) fn open(name: &str, shares: Shares) -> Result<Self, String> {
+        let mut builder = Tenant::builder(name)
+            .weight(shares.weight)
+            .reservation(shares.reservation);
+        if let Some(bytes) = shares.limit {
+            builder = builder.limit(bytes);
+        }
+        let tenant = builder.build().map_err(|error| error.to_string())?;
+        Ok(Self {
+            tenant,
+            limit: shares.limit,
+        })
+    }
+
+    /// Root, whose memory is the server's own.
+    pub(crate) fn root() -> Self {
+        Self {
+            tenant: Tenant::root(),
+            limit: None,
+        }
+    }
+
+    /// Runs `act` so that what it allocates is this tenant's.
+    #[inline]
+    pub(crate) fn in_scope<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.tenant.in_scope(act)
+    }
+
+    /// Whether the tenant could have `bytes` more now; if not, why. (`_counted` is for allocators that count nothing.)
+    pub(crate) fn room_for(&self, bytes: u64, _counted: u64) -> Result<(), String> {
+        match self.tenant.try_charge(bytes) {
+            Ok(charge) => {
+                drop(charge);
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Has `evict` called with the bytes that the tenant should free, when memory is short. Everybody is asked then; keys
+    /// are evicted by those who hold more than they are entitled to, for that is what the others wait for.
+    pub(crate) fn on_pressure(&self, evict: impl Fn(u64) + Send + Sync + 'static) -> Subscription {
+        let tenant = self.tenant.clone();
+        self.tenant.on_pressure(move |event| {
+            let bytes = event.bytes.min(tenant.stats().borrowed);
+            if bytes > 0 {
+                evict(bytes);
+            }
+        })
+    }
+
+    pub(crate) fn limit(&self) -> Option<u64> {
+        self.limit
+    }
+
+    pub(crate) fn set_weight(&self, weight: u32) -> Result<(), String> {
+        self.tenant.set_weight(weight).map_err(|error| error.to_string())
+    }
+
+    pub(crate) fn numbers(&self, _counted: u64) -> Numbers {
+        let stats = self.tenant.stats();
+        Numbers {
+            weight: stats.weight,
+            reservation: stats.reservation,
+            limit: (stats.limit != u64::MAX).then_some(stats.limit),
+            charged: stats.charged,
+            live: stats.live,
+            cached: stats.cached,
+            peak: stats.peak,
+            overdraft: stats.overdraft,
+            denied: stats.denied,
+            entitlement: stats.entitlement,
+            protected: stats.protected,
+            borrowed: stats.borrowed,
+            lent: stats.lent,
+        }
+    }
+
+    /// Ends the tenant; what it still holds drains.
+    pub(crate) fn close(&self) {
+        // It was alive until now and is not root, so it can be retired.
+        let _ = self.tenant.retire();
+    }
+}

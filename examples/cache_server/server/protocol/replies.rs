@@ -1,0 +1,202 @@
+//! Answers, written one behind the other into the buffer that goes out in one write.
+
+use bytes::{BufMut, BytesMut};
+use redis_protocol::resp2::encode::extend_encode_borrowed as encode2;
+use redis_protocol::resp2::types::BorrowedFrame as Frame2;
+use redis_protocol::resp3::encode::complete::extend_encode_borrowed as encode3;
+use redis_protocol::resp3::types::{BorrowedFrame as Frame3, VerbatimStringFormat};
+
+/// The protocol that a client has chosen with `HELLO`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    Resp2,
+    Resp3,
+}
+
+/// The answers of a batch.
+pub(crate) struct Replies {
+    pub(crate) buffer: BytesMut,
+    pub(crate) version: Version,
+}
+
+impl Replies {
+    pub(crate) fn new(buffer: BytesMut) -> Self {
+        Self {
+            buffer,
+            version: Version::Resp2,
+        }
+    }
+
+    pub(crate) fn ok(&mut self) {
+        self.simple("OK");
+    }
+
+    pub(crate) fn simple(&mut self, text: &str) {
+        self.frame2(&Frame2::SimpleString(text.as_bytes()));
+    }
+
+    /// `text` begins with a word in capitals that says what kind of error it is.
+    pub(crate) fn error(&mut self, text: &str) {
+        // An error is one line.
+        let line = text.replace(['\r', '\n'], " ");
+        self.frame2(&Frame2::Error(&line));
+    }
+
+    pub(crate) fn bulk(&mut self, bytes: &[u8]) {
+        self.frame2(&Frame2::BulkString(bytes));
+    }
+
+    pub(crate) fn null(&mut self) {
+        match self.version {
+            Version::Resp2 => self.frame2(&Frame2::Null),
+            Version::Resp3 => self.frame3(&Frame3::Null),
+        }
+    }
+
+    /// No array, where one could be.
+    pub(crate) fn null_array(&mut self) {
+        match self.version {
+            Version::Resp2 => self.header(b'*', -1),
+            Version::Resp3 => self.null(),
+        }
+    }
+
+    /// A text for people, of several lines.
+    pub(crate) fn text(&mut self, text: &str) {
+        match self.version {
+            Version::Resp2 => self.bulk(text.as_bytes()),
+            Version::Resp3 => self.frame3(&Frame3::VerbatimString {
+                data: text.as_bytes(),
+                format: VerbatimStringFormat::Text,
+                attributes: None,
+            }),
+        }
+    }
+
+    pub(crate) fn integer(&mut self, number: i64) {
+        self.header(b':', number);
+    }
+
+    /// A number of things.
+    pub(crate) fn count(&mut self, count: usize) {
+        self.integer(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// `length` answers follow, and are one.
+    pub(crate) fn array(&mut self, length: usize) {
+        self.header(b'*', length as i64);
+    }
+
+    /// `pairs` names and values follow, and are one.
+    pub(crate) fn map(&mut self, pairs: usize) {
+        match self.version {
+            Version::Resp2 => self.header(b'*', 2 * pairs as i64),
+            Version::Resp3 => self.header(b'%', pairs as i64),
+        }
+    }
+
+    /// Elements in no order follow.
+    pub(crate) fn set(&mut self, length: usize) {
+        match self.version {
+            Version::Resp2 => self.header(b'*', length as i64),
+            Version::Resp3 => self.header(b'~', length as i64),
+        }
+    }
+
+    pub(crate) fn bulks<'a>(&mut self, all: impl ExactSizeIterator<Item = &'a [u8]>) {
+        self.array(all.len());
+        all.for_each(|bytes| self.bulk(bytes));
+    }
+
+    /// What both protocols write alike.
+    fn frame2(&mut self, frame: &Frame2<'_>) {
+        encode2(&mut self.buffer, frame, false).expect("the buffer was made long enough for the frame");
+    }
+
+    fn frame3(&mut self, frame: &Frame3<'_>) {
+        encode3(&mut self.buffer, frame, false).expect("the buffer was made long enough for the frame");
+    }
+
+    /// A kind and a number. Written here and not by `redis-protocol`, which wants the elements of an array in a vector,
+    /// those of a map in a `HashMap`, and takes the length of a number from its logarithm, which is one too many for
+    /// 999,999,999,999,999,999 and leaves a zero byte behind it.
+    fn header(&mut self, kind: u8, number: i64) {
+        self.buffer.put_u8(kind);
+        self.buffer.put_slice(digits(number, &mut [0; 20]));
+        self.buffer.put_slice(b"\r\n");
+    }
+}
+
+/// A number as text, in a buffer of the caller's.
+pub(crate) fn digits(number: i64, into: &mut [u8; 20]) -> &[u8] {
+    let mut left = number.unsigned_abs();
+    let mut start = into.len();
+    loop {
+        start -= 1;
+        into[start] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        start -= 1;
+        into[start] = b'-';
+    }
+    &into[start..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(version: Version, write: impl FnOnce(&mut Replies)) -> String {
+        let mut replies = Replies::new(BytesMut::new());
+        replies.version = version;
+        write(&mut replies);
+        String::from_utf8_lossy(&replies.buffer).into_owned()
+    }
+
+    #[test]
+    fn numbers_of_every_length_are_written_whole() {
+        let mut number: i64 = 1;
+        for _ in 0..18 {
+            number *= 10;
+            for number in [number - 1, number, -number, 1 - number] {
+                let expected = format!(":{number}\r\n");
+                assert_eq!(
+                    written(Version::Resp2, |replies| replies.integer(number)),
+                    expected
+                );
+            }
+        }
+        for number in [0, i64::MIN, i64::MAX] {
+            let expected = format!(":{number}\r\n");
+            assert_eq!(
+                written(Version::Resp3, |replies| replies.integer(number)),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn the_two_protocols_differ_where_they_must() {
+        let both = |write: fn(&mut Replies)| (written(Version::Resp2, write), written(Version::Resp3, write));
+        let pair = |two: &str, three: &str| (String::from(two), String::from(three));
+        assert_eq!(both(Replies::null), pair("$-1\r\n", "_\r\n"));
+        assert_eq!(both(Replies::null_array), pair("*-1\r\n", "_\r\n"));
+        assert_eq!(both(|replies| replies.map(2)), pair("*4\r\n", "%2\r\n"));
+        assert_eq!(
+            both(|replies| replies.text("a\nb")),
+            pair("$3\r\na\nb\r\n", "=7\r\ntxt:a\nb\r\n")
+        );
+        assert_eq!(
+            both(|replies| replies.error("ERR a\r\nb")),
+            pair("-ERR a  b\r\n", "-ERR a  b\r\n")
+        );
+        assert_eq!(
+            both(|replies| replies.bulk(b"")),
+            pair("$0\r\n\r\n", "$0\r\n\r\n")
+        );
+    }
+}

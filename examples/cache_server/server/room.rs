@@ -1,0 +1,124 @@
+//! Is there memory for a write? If not, this tenant's least recently used keys go; nobody else's ever do.
+//!
+//! Values are allocated as any Rust program allocates, which cannot be refused. So a write asks first. What was granted
+//! covers the small writes of a batch. When the answer is no:
+//!
+//! 1. A tenant is charged for pages, and a page is not free before the last block in it is. Where keys have gone one by one
+//!    there is room between those that are left; if it is more than the usual, the write takes it, and nothing goes.
+//! 2. Else keys go, and what was evicted covers the writes that follow, whether or not a page became free: so a tenant
+//!    that is full evicts as much as it writes, and not more.
+//!
+//! Neither is exact where sizes differ: the room that is there may not be of the size that is wanted. So the server keeps
+//! the last 32nd of a limit free for that, and what is overdrawn nevertheless is evicted with the next write.
+
+use super::store::Keyspace;
+use crate::memory::Pool;
+
+/// What is asked for at once, so that small writes ask once a batch.
+const AT_ONCE: u64 = 64 << 10;
+
+/// What is evicted at least, so that a full tenant's writes evict once in many.
+const EVICT_AT_LEAST: u64 = 32 << 10;
+
+/// The part of what is charged that always lies free between blocks.
+const USUALLY_FREE: u64 = 8;
+
+/// The part of a limit that is kept for what needs other pages than were freed.
+const KEPT: u64 = 32;
+
+/// What a tenant's writes may take.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    /// Granted in this batch. Others may have it after.
+    granted: u64,
+    /// Free in the tenant's own pages.
+    own: u64,
+}
+
+impl Room {
+    /// What was granted before is forgotten.
+    pub(crate) fn begin_batch(&mut self) {
+        self.granted = 0;
+    }
+
+    /// Makes sure that a write finds the memory it `needs` in the tenant's pool, which depends on what keys there are. Says
+    /// why if it cannot.
+    pub(crate) fn make(
+        &mut self,
+        pool: &Pool,
+        keys: &mut Keyspace,
+        needs: impl Fn(&mut Keyspace) -> usize,
+    ) -> Result<(), String> {
+        let needed = needs(keys) as u64;
+        if take(&mut self.granted, needed) || take(&mut self.own, needed) {
+            return Ok(());
+        }
+        let counted = keys.bytes() as u64;
+        let kept = pool.limit().map_or(0, |limit| limit / KEPT);
+        if needed < AT_ONCE && pool.room_for(kept + AT_ONCE, counted).is_ok() {
+            self.granted = AT_ONCE - needed;
+            return Ok(());
+        }
+        match pool.room_for(kept + needed, counted) {
+            Ok(()) => Ok(()),
+            Err(reason) => self.make_own(pool, keys, needs).map_err(|()| reason),
+        }
+    }
+
+    /// Finds room in the tenant's own pages.
+    #[cold]
+    fn make_own(
+        &mut self,
+        pool: &Pool,
+        keys: &mut Keyspace,
+        needs: impl Fn(&mut Keyspace) -> usize,
+    ) -> Result<(), ()> {
+        let numbers = pool.numbers(keys.bytes() as u64);
+        let mut needed = needs(keys) as u64;
+        if pool.limit().is_some_and(|limit| needed > limit - limit / KEPT) {
+            return Err(());
+        }
+        // 1. What lies free.
+        let free = numbers.charged.saturating_sub(numbers.live);
+        let unusual = free.saturating_sub(numbers.charged / USUALLY_FREE);
+        if numbers.overdraft == 0 && unusual > needed {
+            self.own = unusual.min(AT_ONCE) - needed.min(AT_ONCE);
+            return Ok(());
+        }
+        // 2. What others need least.
+        self.own += evict(keys, (needed + numbers.overdraft).max(EVICT_AT_LEAST));
+        needed = needs(keys) as u64; // A table that has a place again need not grow.
+        while !take(&mut self.own, needed) {
+            match evict(keys, needed - self.own) {
+                0 => return Err(()),
+                bytes => self.own += bytes,
+            }
+            needed = needs(keys) as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Takes `bytes` from what there is, if it is enough.
+fn take(from: &mut u64, bytes: u64) -> bool {
+    let left = from.checked_sub(bytes);
+    *from = left.unwrap_or(*from);
+    left.is_some()
+}
+
+/// Removes keys, the one used longest ago first, until they took `bytes` or none is left, and says how much they took.
+pub(crate) fn evict(keys: &mut Keyspace, bytes: u64) -> u64 {
+    let mut evicted = 0;
+    while evicted < bytes {
+        match keys.evict_oldest() {
+            Some(bytes) => evicted += block(bytes) as u64,
+            None => break,
+        }
+    }
+    evicted
+}
+
+/// Bytes that a block of `bytes` takes, rounded up as slabs round.
+pub(crate) fn block(bytes: usize) -> usize {
+    bytes + bytes / 4 + 16
+}

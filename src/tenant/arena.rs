@@ -1,0 +1,477 @@
+//! Arenas: memory that is bumped off chunks and comes back all at once.
+//!
+//! Above: code that makes many values which end together. Below: `heap/behalf.rs`, which has the chunks.
+//!
+//! ```text
+//!  a chunk                                                       older ones
+//! ┌───────┬──────────────────┬───────────────┬─────────────────┐
+//! │ Chunk │ blocks ▶         │     room      │ ◀ values        │ ◀── previous
+//! └───────┴──────────────────┴───────────────┴─────────────────┘
+//!         first              low             high              end
+//! ```
+//!
+//! A chunk is bumped from both ends (`docs/decisions/0008-arenas-bump-from-both-ends.md`). *Values* never change their
+//! length: going down takes one instruction less to align (Fitzgerald, "Always bump downwards", 2019). *Blocks* of
+//! collections grow, shrink and go: going up, the last of them does all of that where it stands, without a copy, and
+//! values that are made meanwhile do not come in its way.
+//!
+//! - **Room**: `low <= high`, and what is between them is nobody's. Both are in the newest chunk; without one, both are
+//!   at [`NOWHERE`], which has room for blocks of no bytes only.
+//! - **High up**: neither is below [`SEGMENT`], so that up to that many bytes can be subtracted before a comparison.
+//! - **Newest**: `chunk` leads to every chunk; nothing but `chunk` leads to the newest one, so it may be moved.
+
+#![cfg_attr(
+    not(any(feature = "allocator-api2-02", feature = "allocator-api2-04", allocator_api)),
+    allow(
+        dead_code,
+        unused_imports,
+        unused_macros,
+        reason = "without a trait nobody asks for blocks"
+    )
+)]
+#![allow(unsafe_code)] // Cuts values and blocks out of chunks, and keeps the chunks in a list through themselves.
+
+mod blocks;
+mod slices;
+mod values;
+
+use core::alloc::Layout;
+use core::cell::Cell;
+use core::fmt;
+use core::ptr::NonNull;
+
+use super::{Tenant, TenantAlloc, TenantId};
+use crate::base::units::{PAGE, SEGMENT};
+use crate::error::Error;
+use crate::heap;
+use crate::ledger::Purpose;
+
+/// The first chunk. A page is the least that can be charged.
+const FIRST: usize = PAGE;
+/// Chunks double up to this. More would charge more ahead of need, and gain nothing: the cost of a chunk is by then below
+/// that of touching its pages (`benches/arena.rs`, `alloc big`).
+const LARGEST: usize = 1 << 20;
+
+/// A block of at least this many bytes that does not fit has been growing, and is put where it can go on.
+const MAKES_ROOM: usize = 32 << 10;
+
+/// Where `low` and `high` of an arena without a chunk are: no memory, but aligned as much as a segment is.
+const NOWHERE: NonNull<u8> = match core::num::NonZero::new(SEGMENT) {
+    Some(address) => NonNull::without_provenance(address),
+    None => unreachable!(),
+};
+
+/// The head of a chunk, at its first address.
+#[repr(C, align(16))]
+struct Chunk {
+    previous: Option<NonNull<Chunk>>,
+    /// All of it, this head included.
+    bytes: usize,
+    align: usize,
+}
+
+/// Which end of a chunk something is taken from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Blocks of collections.
+    Low,
+    /// Values.
+    High,
+}
+
+/// A bump region of one tenant. Made by [`Tenant::arena`].
+///
+/// For values that end together: those of a request, of a phase, of a parsed document. Making one takes a few
+/// instructions; all of them go at once, when the arena is dropped or [`reset`](Self::reset), and no destructor is run:
+/// what owns memory elsewhere should not be put here, unless that is freed by other means.
+///
+/// - Its memory comes in chunks of whole pages, from one page up, doubling to 1 MiB, which are charged to the tenant
+///   whichever is entered, and uncharged as soon as the arena gives them up.
+/// - The `try_` forms, and `&Arena` as an allocator, **fail** at the tenant's limit, and say why. The other forms do there
+///   what ambient allocations do ([`OnLimit`](crate::OnLimit)): they overdraw by as little as they need, or end in
+///   [`handle_alloc_error`](std::alloc::handle_alloc_error).
+/// - An arena may outlive its tenant's retirement: what it holds stays valid and charged. More is refused with
+///   [`Error::Retired`], or, in the forms that do not fail, charged to root.
+/// - It can be sent to another thread, and dropped there, but not be shared by threads.
+///
+/// `&Arena` implements `Allocator` (see [`TenantAlloc`] for which), for collections that live in it. The collection that
+/// allocated last grows and shrinks in place, whatever values are made meanwhile, and is freed for good; others
+/// leave what they gave up to the next reset.
+///
+/// # Examples
+///
+/// ```
+/// # use tenancy::{Error, Tenant};
+/// let acme = Tenant::builder("arena").limit(1 << 20).build()?;
+/// let mut arena = acme.arena();
+/// let name: &mut str = arena.alloc_str("request");
+/// name.make_ascii_uppercase();
+/// let point = arena.alloc((1.0, 2.0));
+/// assert_eq!((&*name, point.1), ("REQUEST", 2.0));
+/// assert!(matches!(arena.try_alloc_slice_fill_copy(2 << 20, 0u8), Err(Error::LimitExceeded { .. })));
+/// arena.reset(); // `name` and `point` are gone.
+/// drop(arena);
+/// assert_eq!(acme.stats().charged, 0);
+/// # acme.retire()?;
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// In collections:
+///
+/// ```
+/// # #[cfg(feature = "allocator-api2-02")] {
+/// # use tenancy::Tenant;
+/// use allocator_api2::vec::Vec;
+///
+/// let arena = Tenant::root().arena();
+/// let mut words = Vec::new_in(&arena);
+/// words.extend("the quick brown fox".split(' ').map(|word| arena.alloc_str(word)));
+/// assert_eq!(words.len(), 4);
+/// # }
+/// ```
+pub struct Arena {
+    /// Where the next block begins.
+    low: Cell<NonNull<u8>>,
+    /// Where the last value begins.
+    high: Cell<NonNull<u8>>,
+    /// The newest chunk.
+    chunk: Cell<Option<NonNull<Chunk>>>,
+    /// Of all chunks.
+    bytes: Cell<usize>,
+    /// What the next chunk would like to be.
+    next_bytes: Cell<usize>,
+    handle: TenantAlloc,
+}
+
+// SAFETY: the arena owns its chunks, which any thread may give back. What is in them is reached through borrows of the
+// arena only, which keep it from being sent, and is not touched by the arena itself: nothing is dropped.
+unsafe impl Send for Arena {}
+
+impl Tenant {
+    /// A bump region whose memory is this tenant's. Has no memory until it is first used. See [`Arena`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let arena = tenancy::Tenant::root().arena();
+    /// assert_eq!(arena.alloc_slice_copy(&[1, 2, 3]), [1, 2, 3]);
+    /// ```
+    pub fn arena(&self) -> Arena {
+        Arena {
+            low: Cell::new(NOWHERE),
+            high: Cell::new(NOWHERE),
+            chunk: Cell::new(None),
+            bytes: Cell::new(0),
+            next_bytes: Cell::new(FIRST),
+            handle: self.allocator(),
+        }
+    }
+
+    /// An arena that has room for `bytes` in one piece from the start.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LimitExceeded`], [`Error::CapacityExhausted`], [`Error::Retired`], [`Error::OutOfMemory`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tenancy::{Error, Tenant};
+    /// let acme = Tenant::builder("roomy").limit(1 << 20).build()?;
+    /// let arena = acme.arena_with_capacity(100_000)?;
+    /// let before = arena.bytes();
+    /// arena.alloc_slice_fill_copy(100_000, 7u8);
+    /// assert_eq!(arena.bytes(), before);
+    /// assert!(acme.arena_with_capacity(2 << 20).is_err());
+    /// # drop(arena);
+    /// # acme.retire()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn arena_with_capacity(&self, bytes: u64) -> Result<Arena, Error> {
+        let arena = self.arena();
+        let size = usize::try_from(bytes).map_err(|_| Error::OutOfMemory)?;
+        let layout = Layout::from_size_align(size, 1).map_err(|_| Error::OutOfMemory)?;
+        match arena.add_chunk(layout, false, Purpose::Fallible) {
+            Some(chunk) => {
+                arena.open(chunk);
+                Ok(arena)
+            }
+            None => Err(arena.refusal(layout)),
+        }
+    }
+}
+
+impl Arena {
+    /// Gives everything in it up, at once, and runs no destructor. The largest chunk stays, for what comes next; the others
+    /// go back to the tenant's pool.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut arena = tenancy::Tenant::root().arena();
+    /// for _request in 0..3 {
+    ///     let words = arena.alloc_slice_fill_with(100, |n| n as u32);
+    ///     assert_eq!(words[99], 99);
+    ///     arena.reset();
+    /// }
+    /// ```
+    #[inline]
+    pub fn reset(&mut self) {
+        if let Some(chunk) = self.chunk.get() {
+            // SAFETY: chunks in the list are this arena's.
+            let chunk = match unsafe { chunk.as_ref() }.previous {
+                None => chunk,
+                Some(_) => self.keep_largest(chunk),
+            };
+            self.open(chunk);
+        }
+    }
+
+    /// What its chunks take, and are charged: whole pages.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let arena = tenancy::Tenant::root().arena();
+    /// assert_eq!(arena.bytes(), 0);
+    /// arena.alloc(1u8);
+    /// assert_eq!(arena.bytes(), 4096);
+    /// ```
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get() as u64
+    }
+
+    /// Whose memory it is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tenancy::Tenant;
+    /// assert_eq!(Tenant::root().arena().tenant(), Tenant::root().id());
+    /// ```
+    pub fn tenant(&self) -> TenantId {
+        self.handle.tenant()
+    }
+
+    /// Memory for a value, off the upper end. `None`: ask [`take_slow`](Self::take_slow).
+    #[inline(always)]
+    fn take_high(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let (low, high) = (self.low.get(), self.high.get());
+        if layout.size() > SEGMENT {
+            return None;
+        }
+        // **High up**: the difference is one. Rounding it down may bring it below `low`, not the comparison out of range.
+        let start = (high.addr().get() - layout.size()) & !(layout.align() - 1);
+        if start < low.addr().get() {
+            return None;
+        }
+        let start = at(high, start);
+        self.high.set(start);
+        Some(start)
+    }
+
+    /// As `take_high`, where the length is not known to the compiler: then there is nothing to fold, and to compare it with
+    /// the room is the shorter way.
+    #[inline(always)]
+    fn take_length(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let (low, high) = (self.low.get(), self.high.get());
+        if layout.size() > high.addr().get() - low.addr().get() {
+            return None;
+        }
+        let start = (high.addr().get() - layout.size()) & !(layout.align() - 1);
+        if layout.align() > 1 && start < low.addr().get() {
+            return None;
+        }
+        let start = at(high, start);
+        self.high.set(start);
+        Some(start)
+    }
+
+    /// Memory for a block, off the lower end. `None`: ask [`take_slow`](Self::take_slow).
+    #[inline(always)]
+    fn take_low(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let (low, high) = (self.low.get(), self.high.get());
+        let mask = layout.align() - 1;
+        let start = low.addr().get().checked_add(mask)? & !mask;
+        let end = start.checked_add(layout.size())?;
+        if end > high.addr().get() {
+            return None;
+        }
+        self.low.set(at(low, end));
+        Some(at(low, start))
+    }
+
+    /// Memory when the newest chunk has none; a new chunk then. `None`: refused.
+    #[cold]
+    #[inline(never)]
+    fn take_slow(&self, layout: Layout, end: End, purpose: Purpose) -> Option<NonNull<u8>> {
+        // 1. What the hot half does not reckon with.
+        if layout.size() == 0 {
+            return Some(heap::dangling(layout.align()));
+        }
+        if end == End::High
+            && let Some(block) = self.take_length(layout)
+        {
+            return Some(block);
+        }
+        // 2. A new chunk. It is the newest from now on; unless it has less room left than there is.
+        let room = self.high.get().addr().get() - self.low.get().addr().get();
+        let current = self.chunk.get();
+        let grows = end == End::Low && layout.size() >= MAKES_ROOM;
+        let chunk = self.add_chunk(layout, grows, purpose)?;
+        // SAFETY: the chunk has just been made.
+        let left = unsafe { chunk.as_ref() }.bytes - least_bytes(layout)?;
+        if let (End::High, Some(mut current)) = (end, current)
+            && left < room
+        {
+            // SAFETY: two different chunks of this arena; nothing else refers to their heads.
+            unsafe {
+                (*chunk.as_ptr()).previous = current.as_ref().previous;
+                current.as_mut().previous = Some(chunk);
+            }
+            self.chunk.set(Some(current));
+            // SAFETY: the chunk has room for the layout behind its head, says `least_bytes`.
+            return Some(unsafe { chunk.cast::<u8>().add(head(layout.align())) });
+        }
+        self.open(chunk);
+        match end {
+            End::Low => self.take_low(layout),
+            End::High => self.take_length(layout),
+        }
+    }
+
+    /// A new chunk with room for `layout`, first in the list, where there is room behind it if it `grows`. `None`: refused.
+    fn add_chunk(&self, layout: Layout, grows: bool, purpose: Purpose) -> Option<NonNull<Chunk>> {
+        let (least, align) = (least_bytes(layout)?, layout.align().max(PAGE));
+        let wanted = self.next_bytes.get().max(least);
+        let (base, bytes) = self
+            .handle
+            .behalf()
+            .allocate_chunk(wanted, least, align, grows, purpose)?;
+        let chunk = base.cast::<Chunk>();
+        // SAFETY: the chunk is ours, aligned to a page, and its head fits.
+        unsafe {
+            chunk.write(Chunk {
+                previous: self.chunk.get(),
+                bytes,
+                align,
+            });
+        }
+        self.chunk.set(Some(chunk));
+        self.grew(0, bytes);
+        Some(chunk)
+    }
+
+    /// A chunk of `old` bytes is one of `new` bytes.
+    fn grew(&self, old: usize, new: usize) {
+        self.bytes.set(self.bytes.get() - old + new);
+        self.next_bytes.set((2 * new).clamp(FIRST, LARGEST));
+    }
+
+    /// Makes all of a chunk room: it is the first in the list, and nothing in it is used any more.
+    #[inline]
+    fn open(&self, chunk: NonNull<Chunk>) {
+        // SAFETY: the chunk is ours, as long as its head says.
+        unsafe {
+            self.low.set(chunk.cast::<u8>().add(head(1)));
+            self.high.set(chunk.cast::<u8>().add(chunk.as_ref().bytes));
+        }
+    }
+
+    /// Gives all chunks back but the largest, which it returns.
+    #[cold]
+    #[inline(never)]
+    fn keep_largest(&mut self, newest: NonNull<Chunk>) -> NonNull<Chunk> {
+        let bytes = |chunk: NonNull<Chunk>| {
+            // SAFETY: chunks in the list are this arena's.
+            unsafe { chunk.as_ref() }.bytes
+        };
+        let mut largest = newest;
+        self.for_each_chunk(|chunk| {
+            if bytes(chunk) > bytes(largest) {
+                largest = chunk;
+            }
+        });
+        self.for_each_chunk(|chunk| {
+            if chunk != largest {
+                // SAFETY: the chunk is ours, and everything in it has been given up.
+                unsafe { give(chunk) };
+            }
+        });
+        // SAFETY: the chunk that has not been given back.
+        unsafe { largest.as_mut() }.previous = None;
+        self.chunk.set(Some(largest));
+        self.bytes.set(bytes(largest));
+        largest
+    }
+
+    /// Calls `act` with every chunk, the newest first. It may give that one back.
+    fn for_each_chunk(&self, mut act: impl FnMut(NonNull<Chunk>)) {
+        let mut next = self.chunk.get();
+        while let Some(chunk) = next {
+            // SAFETY: chunks in the list are this arena's.
+            next = unsafe { chunk.as_ref() }.previous;
+            act(chunk);
+        }
+    }
+
+    /// Why there was no chunk for this layout.
+    #[cold]
+    fn refusal(&self, layout: Layout) -> Error {
+        let Some(bytes) = least_bytes(layout) else {
+            return Error::OutOfMemory;
+        };
+        // If it would not be refused now, it was the operating system, or has been freed meanwhile.
+        self.handle.refusal(bytes as u64).unwrap_or(Error::OutOfMemory)
+    }
+}
+
+/// Where in a chunk a layout of this alignment can begin.
+#[inline]
+const fn head(align: usize) -> usize {
+    // As `next_multiple_of`, but without a way to panic.
+    (size_of::<Chunk>() + align - 1) & !(align - 1)
+}
+
+/// Bytes of the smallest chunk that has room for `layout`, whole pages; `None`: more than there are.
+fn least_bytes(layout: Layout) -> Option<usize> {
+    let size = layout.pad_to_align().size();
+    size.checked_add(head(layout.align()))?
+        .checked_next_multiple_of(PAGE)
+}
+
+/// The address `address` in the memory that `pointer` is of.
+#[inline(always)]
+fn at(pointer: NonNull<u8>, address: usize) -> NonNull<u8> {
+    // SAFETY: callers give an address within a chunk, or that of `NOWHERE`; neither is zero.
+    unsafe { NonNull::new_unchecked(pointer.as_ptr().with_addr(address)) }
+}
+
+/// Gives a chunk back to the pool it is of.
+///
+/// # Safety
+///
+/// The chunk is the caller's and not used any more.
+unsafe fn give(chunk: NonNull<Chunk>) {
+    // SAFETY: the caller's promise; the head says how the chunk was allocated or last grown.
+    unsafe {
+        let (bytes, align) = (chunk.as_ref().bytes, chunk.as_ref().align);
+        heap::give_large(chunk.cast(), bytes, align);
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: chunks in the list are this arena's, which nobody borrows any more.
+        self.for_each_chunk(|chunk| unsafe { give(chunk) });
+    }
+}
+
+impl fmt::Debug for Arena {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arena")
+            .field("tenant", &self.tenant())
+            .field("bytes", &self.bytes())
+            .finish()
+    }
+}

@@ -1,0 +1,163 @@
+//! A server of the test's own, as a process.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::client::Client;
+
+/// The example. `cargo test` builds its tests but not itself, so this asks for it, in the profile of this test.
+pub(crate) fn binary() -> &'static PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--example", "cache_server"]);
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        let built = cargo
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo runs");
+        assert!(built.success(), "the example is built");
+        let test = std::env::current_exe().expect("a test knows its own binary");
+        let profile = test
+            .parent()
+            .and_then(|deps| deps.parent())
+            .expect("target/<profile>/deps/");
+        profile.join("examples/cache_server")
+    })
+}
+
+/// A server that runs.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) metrics: SocketAddr,
+    file: Option<PathBuf>,
+}
+
+impl Server {
+    /// Starts one with this file, or none if it is empty.
+    pub(crate) fn start(config: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let mut command = Command::new(binary());
+        command.args([
+            "--listen",
+            "127.0.0.1:0",
+            "--metrics",
+            "127.0.0.1:0",
+            "--threads",
+            "2",
+        ]);
+        let file = (!config.is_empty()).then(|| {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let name = format!("cache_server-{}-{number}.toml", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            fs::write(&path, config).expect("a place for files");
+            path
+        });
+        let mut child = command
+            .args(&file)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the example starts");
+        let output = child.stdout.take().expect("piped");
+        let mut lines = BufReader::new(output).lines();
+        let mut after = |words: &str| -> String {
+            loop {
+                let line = lines.next().expect("the server says where it is").expect("text");
+                if let Some(rest) = line.strip_prefix(words) {
+                    return rest.to_owned();
+                }
+            }
+        };
+        let address = after("listening on ").parse().expect("an address");
+        let metrics = after("metrics on http://").replace("/metrics", "");
+        // The rest of what it says is read to the end, so that it never waits for a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self {
+            child,
+            address,
+            metrics: metrics.parse().expect("an address"),
+            file,
+        }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// What Prometheus would read.
+    pub(crate) fn metrics(&self) -> String {
+        let mut stream = TcpStream::connect(self.metrics).expect("the second port is open");
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n")
+            .expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("received");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+        body.to_owned()
+    }
+
+    /// A sample of [`Self::metrics`].
+    pub(crate) fn metric(&self, sample: &str) -> u64 {
+        let body = self.metrics();
+        let line = body
+            .lines()
+            .find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{sample} in\n{body}"))
+            .parse()
+            .expect("a number")
+    }
+
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let statm = fs::read_to_string(format!("/proc/{}/statm", self.child.id())).expect("it runs");
+        let pages: u64 = statm
+            .split(' ')
+            .nth(1)
+            .and_then(|pages| pages.parse().ok())
+            .expect("a number");
+        pages * 4096
+    }
+
+    /// Asks it to end, and says how it did.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        // SAFETY: sends a signal to a child that has not been waited for.
+        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child of this process") {
+                return status;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(20), "the server ends");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(file) = &self.file {
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+/// Runs the example with a file and waits for it.
+pub(crate) fn check(config: &str) -> Output {
+    let path = std::env::temp_dir().join(format!("cache_server-check-{}.toml", std::process::id()));
+    fs::write(&path, config).expect("a place for files");
+    let output = Command::new(binary()).arg("--check").arg(&path).output();
+    fs::remove_file(&path).expect("it was written");
+    output.expect("the example starts")
+}
