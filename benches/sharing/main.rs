@@ -94,9 +94,10 @@ const PARTS: [(&str, &str); 6] = [
 ];
 
 /// A piece of work: some runs of one scenario, or one special figure.
-struct Job {
-    work: Box<dyn Fn(&Mutex<Results>) + Send + Sync>,
-}
+type Job = Box<dyn Fn(&Mutex<Results>) + Send + Sync>;
+
+/// Plays a scenario of `special.rs`.
+type Measure = fn(Kind, f64, u64) -> Vec<special::Figure>;
 
 fn main() {
     let arguments = Arguments::parse();
@@ -114,7 +115,7 @@ fn main() {
             scope.spawn(|| {
                 // Relaxed: a number for each job.
                 while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    (job.work)(&results);
+                    job(&results);
                     bar.inc(1);
                 }
             });
@@ -288,11 +289,11 @@ fn add(
             results.lock().expect("no job has panicked").add(key, figures);
         }
     };
-    jobs.push(Job { work: Box::new(work) });
+    jobs.push(Box::new(work));
 }
 
 fn promises(jobs: &mut Vec<Job>, seed: u64) {
-    let measures: [fn(Kind, f64, u64) -> Vec<special::Figure>; 5] = [
+    let measures: [Measure; 5] = [
         special::pair,
         special::weights,
         special::steady,
@@ -314,7 +315,7 @@ fn promises(jobs: &mut Vec<Job>, seed: u64) {
                     .expect("no job has panicked")
                     .add_special(key, figures);
             };
-            jobs.push(Job { work: Box::new(work) });
+            jobs.push(Box::new(work));
         }
     }
 }

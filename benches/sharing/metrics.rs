@@ -411,7 +411,9 @@ impl Meter {
     }
 }
 
+// Run by `tests/sharing_metrics.rs`; the benchmark itself has no harness.
 #[cfg(test)]
+#[allow(dead_code, reason = "without a harness there are no tests")]
 mod tests {
     use super::*;
 
