@@ -148,6 +148,52 @@ pub(crate) struct Figures {
     pub(crate) load: f64,
 }
 
+impl Figures {
+    /// All of them by name, to be read in another process.
+    pub(crate) fn to_fields(&self) -> Vec<(&'static str, f64)> {
+        let mut copy = self.clone();
+        copy.fields().map(|(name, value)| (name, *value)).to_vec()
+    }
+
+    /// Sets one by its name.
+    pub(crate) fn set(&mut self, name: &str, value: f64) {
+        let field = self.fields().into_iter().find(|(other, _)| *other == name);
+        *field.expect("a name of `to_fields`").1 = value;
+    }
+
+    fn fields(&mut self) -> [(&'static str, &mut f64); 27] {
+        [
+            ("utilisation", &mut self.utilisation),
+            ("live_of_charged", &mut self.live_of_charged),
+            ("live_of_wanted", &mut self.live_of_wanted),
+            ("jain", &mut self.jain),
+            ("protected_violations", &mut self.protected_violations),
+            ("reservation_violations", &mut self.reservation_violations),
+            ("episodes", &mut self.episodes),
+            ("tenants_short", &mut self.tenants_short),
+            ("episodes_long", &mut self.episodes_long),
+            ("short_pages", &mut self.short_pages),
+            ("short_p50", &mut self.short_p50),
+            ("short_p99", &mut self.short_p99),
+            ("short_max", &mut self.short_max),
+            ("short_mean", &mut self.short_mean),
+            ("worst_mean", &mut self.worst_mean),
+            ("worst_ever", &mut self.worst_ever),
+            ("hot", &mut self.hot),
+            ("hot_static", &mut self.hot_static),
+            ("hot_gain", &mut self.hot_gain),
+            ("welfare_min", &mut self.welfare_min),
+            ("welfare_max", &mut self.welfare_max),
+            ("welfare_ratio", &mut self.welfare_ratio),
+            ("moved", &mut self.moved),
+            ("transferred", &mut self.transferred),
+            ("reversals", &mut self.reversals),
+            ("utilisation_static", &mut self.utilisation_static),
+            ("load", &mut self.load),
+        ]
+    }
+}
+
 /// Within so many rounds a move back is a reversal.
 const REVERSAL_ROUNDS: u64 = 10;
 
@@ -365,7 +411,9 @@ impl Meter {
     }
 }
 
+// Run by `tests/sharing_metrics.rs`; the benchmark itself has no harness.
 #[cfg(test)]
+#[allow(dead_code, reason = "without a harness there are no tests")]
 mod tests {
     use super::*;
 

@@ -61,13 +61,8 @@ pub(crate) fn draw(
     legend(&head)?;
     let (panels, foot) = body.split_vertically(PANEL * shown.len() as u32);
     foot.draw(&Text::new("seconds", (WIDTH as i32 / 2, 10), left(12)))?;
-    let most = shown
-        .iter()
-        .flat_map(|index| moments.iter().map(|moment| moment.states[*index]))
-        .map(highest)
-        .max();
     for (index, panel) in shown.iter().zip(panels.split_evenly((shown.len(), 1))) {
-        draw_tenant(&panel, scenario, *index, moments, mib(most.unwrap_or(1)))?;
+        draw_tenant(&panel, scenario, *index, moments)?;
     }
     area.present()?;
     Ok(())
@@ -121,10 +116,11 @@ fn draw_tenant(
     scenario: &Scenario,
     index: usize,
     moments: &[Moment],
-    most: f64,
 ) -> Result<(), Box<dyn Error>> {
     let tenant = &scenario.tenants[index];
     let seconds = moments.len() as f64 / ROUNDS;
+    let highest = moments.iter().map(|moment| highest(moment.states[index]));
+    let most = mib(highest.max().unwrap_or(1));
     let mut chart = ChartBuilder::on(area)
         .margin(6)
         .margin_right(24)

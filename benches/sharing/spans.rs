@@ -11,10 +11,10 @@ use rand_distr::{Binomial, Distribution};
 pub(crate) const SPAN: u64 = 16;
 
 /// Blocks that a span of each kind has room for: 64, 16 and 4 KiB.
-const KINDS: [usize; 3] = [1, 4, 16];
+pub(crate) const KINDS: [usize; 3] = [1, 4, 16];
 
 /// Which part of a tenant's bytes is in blocks of each kind, in eighths.
-const MIX: [u64; KINDS.len()] = [4, 2, 2];
+pub(crate) const MIX: [u64; KINDS.len()] = [4, 2, 2];
 
 /// The most that the depots of a kind keep, in pages …
 const DEPOT_PAGES: u64 = 32;

@@ -24,6 +24,7 @@ use core::time::Duration;
 
 use super::allowance::{Level, Want};
 use super::contract::{GroupId, entitlements};
+use super::decay::ONE;
 use super::estimate;
 use super::member::Member;
 use super::plan::{Bounds, Donor, Reason, Receiver, Transfer, transfers};
@@ -176,8 +177,12 @@ impl Solver {
     /// Step 2: decides one wish and counts the member anew. A wish below what is protected is applied at once; the pages
     /// that it gives back are returned. One above is left in `rising`.
     fn evaluate(&mut self, id: u16, urgent: bool, rising: &mut Vec<u16>) -> u64 {
-        let (kept, span, round) = (self.comes_back.kept(self.kept), self.settings.span, self.round);
-        let stays = self.comes_back.stays();
+        let (span, round) = (self.settings.span, self.round);
+        // τ = 0 is a static partition, whatever comes back.
+        let (kept, stays) = match self.kept {
+            ONE => (ONE, ONE),
+            kept => (self.comes_back.kept(kept), self.comes_back.stays()),
+        };
         let Some(member) = self.members.get_mut(usize::from(id)).and_then(Option::as_mut) else {
             return 0;
         };
