@@ -166,7 +166,7 @@ MUTATIONS = [
      "tenants", "a_charge_counts_like_memory_and_ends_with_its_owner"),
     ("a failed request is a peak", "ledger/mod.rs",
      "        account.prepay(granted.prepaid);\n", "        account.prepay(granted.prepaid);\n        account.note_peak();\n",
-     "tenants", "a_request_that_fails_is_no_peak"),
+     "--lib", "ledger::tests::properties::solvent_conserved_bounded_and_work_conserving"),
     ("limits do not bind", "ledger/mod.rs",
      "let limit = account.limit().saturating_sub(account.unbudgeted());", "let limit = NO_LIMIT;",
      "tenants", "a_limit_that_fails_gives_null_and_hurts_only_the_one_request"),
