@@ -41,6 +41,13 @@ impl Library {
     pub(crate) fn new(capacity: u64, policy: Box<dyn SharePolicy>) -> Self {
         Self(Simulation::new(capacity, policy))
     }
+
+    /// … where allowances bind as the driver has them.
+    pub(crate) fn as_driven(capacity: u64, policy: Box<dyn SharePolicy>) -> Self {
+        let mut simulation = Simulation::new(capacity, policy);
+        simulation.bind_by_any_refusal();
+        Self(simulation)
+    }
 }
 
 impl Controller for Library {

@@ -175,7 +175,8 @@ fn head(arguments: &Arguments) -> String {
         "Simulated demand over the library's ledger, solver and policies; `cargo bench --bench sharing --features simulation -- \
          --seeds {}`. Medians over the seeds, in brackets what was worst. A *round* is 100 ms. *Short of E* counts times that a \
          tenant had more than 2 % of its entitlement E, and a span, less than min(d, E). *Churn* is the part of all blocks that \
-         dies in a round.\n\n![](compare.svg)\n\n![](tradeoff.svg)\n\n{}",
+         dies in a round. *As driven now*: allowances bind while anybody is refused, as in the driver; elsewhere while somebody \
+         below its own is refused what is not there.\n\n![](compare.svg)\n\n![](tradeoff.svg)\n\n{}",
         arguments.seeds,
         timelines(1)
             .iter()
@@ -301,14 +302,17 @@ fn promises(jobs: &mut Vec<Job>, seed: u64) {
         special::restoration,
     ];
     for churn in CHURNS {
-        for measure in measures {
+        for (place, kind, measure) in measures
+            .into_iter()
+            .flat_map(|measure| [(0, Kind::Utilization, measure), (1, Kind::Driven, measure)])
+        {
             let work = move |results: &Mutex<Results>| {
-                let figures = measure(Kind::Utilization, churn, seed);
+                let figures = measure(kind, churn, seed);
                 let key = Key {
                     part: "promises",
                     scenario: String::new(),
                     churn: churn_key(churn),
-                    controller: (0, Kind::Utilization.name()),
+                    controller: (place, kind.name()),
                 };
                 results
                     .lock()

@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::allowance::{Level, Want, allowance};
 use super::contract::Party;
 use super::credit::{Credit, LentShare};
-use super::decay::scale;
+use super::decay::{ONE, scale};
 use super::demand::{DENIED_HALF_LIFE, Probe, demand};
 use super::estimate::{self, Estimate};
 use super::fill::MOST;
@@ -105,6 +105,8 @@ pub(crate) struct Member {
     /// What it empties.
     pub(crate) churn: Churn,
     estimate: Estimate,
+    /// What counts of use that is remembered or foreseen, as when the wish was decided.
+    stays: u64,
     /// As the policy said it.
     urgency: f64,
     usage: Usage,
@@ -130,6 +132,7 @@ impl Member {
             credit: Credit::new(lent),
             churn: Churn::default(),
             estimate: Estimate::default(),
+            stays: ONE,
             urgency: 1.0,
             usage: Usage::default(),
             probe: Probe::default(),
@@ -183,6 +186,7 @@ impl Member {
     /// Decides the wish. It stays where it was if it would move by less than a span, or a sixteenth of a small
     /// entitlement, unless it `must` move.
     pub(crate) fn decide_wish(&mut self, kept: u64, stays: u64, must: bool, span: u64) {
+        self.stays = stays;
         let (reservation, charged) = (self.party.contract.reservation, self.reading.charged);
         let active = active(charged, self.probe.pages(), self.usage, &self.estimate, stays);
         let new = wish(reservation, self.entitlement, active, kept);
@@ -227,7 +231,18 @@ impl Member {
 
     /// What it wants beyond what is protected. One that drains wants nothing.
     pub(crate) fn wants(&self) -> Want {
-        let pages = self.demand().saturating_sub(self.wish);
+        // What is lent because it comes back in time is not kept for its owner by this way either.
+        let active = active(
+            self.reading.charged,
+            self.probe.pages(),
+            self.usage,
+            &self.estimate,
+            self.stays,
+        );
+        let pages = active
+            .min(self.party.contract.limit)
+            .min(MOST)
+            .saturating_sub(self.wish);
         if pages == 0 || self.party.contract.weight == 0 {
             return Want::default();
         }

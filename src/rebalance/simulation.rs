@@ -102,6 +102,7 @@ pub struct Simulation {
     decisions: Decisions,
     /// When somebody was last refused.
     denied_at: Option<Duration>,
+    binds_by_any_refusal: bool,
 }
 
 impl core::fmt::Debug for Simulation {
@@ -127,7 +128,16 @@ impl Simulation {
             ids: Vec::new(),
             decisions: Decisions::default(),
             denied_at: None,
+            binds_by_any_refusal: false,
         }
+    }
+
+    /// Has allowances bind as the driver has them by now: they begin to when somebody is refused below P + w·λ, and go on
+    /// while anybody is refused. Otherwise they bind while somebody below P* + w·λ is refused what is not there. The
+    /// driver's rule keeps memory idle, since who is at its allowance is refused because of it; and who is owed, and has
+    /// all of the P that could be granted, does not begin it.
+    pub fn bind_by_any_refusal(&mut self) {
+        self.binds_by_any_refusal = true;
     }
 
     /// A tenant joins. Its id is one that nobody has.
@@ -229,13 +239,10 @@ impl Simulation {
         self.ids.dedup();
         self.solver.set_tau(self.policy.tau());
         let is_tight = self.ledger.take_alarm() || self.decisions.debt > 0;
-        let mut to_price = if is_tight { PRICED } else { 0 };
         let mut is_denied = false;
+        let mut to_price = if is_tight { PRICED } else { 0 };
         for index in 0..self.ids.len() {
             is_denied |= self.observe(self.ids[index], now, &mut to_price);
-        }
-        if is_denied {
-            self.denied_at = Some(now);
         }
         // 2. Decide.
         let decisions = self.solver.decide(self.ledger.surplus());
@@ -244,7 +251,16 @@ impl Simulation {
         let decisions = core::mem::take(&mut self.decisions);
         let round = self.apply(&decisions, &mut release);
         self.decisions = decisions;
-        // 4. How long allowances bind: until nobody was refused for an interval.
+        // 4. When allowances bind.
+        let surplus = self.ledger.surplus();
+        let goes_without = |id: &u16| self.solver.goes_without(*id, surplus);
+        if self.binds_by_any_refusal {
+            self.denied_at = if is_denied { Some(now) } else { self.denied_at };
+        } else if self.ids.iter().any(goes_without) {
+            self.denied_at = Some(now);
+            // Nobody waits for a reservation here, so this only has allowances bind.
+            self.ledger.want(0, 0);
+        }
         let is_over = |at: Duration| now.saturating_sub(at) >= self.solver.settings.interval;
         if self.ledger.is_contended() && self.denied_at.is_none_or(is_over) {
             self.ledger.end_contention();
