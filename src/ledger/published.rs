@@ -97,6 +97,12 @@ impl Ledger {
         }
     }
 
+    /// Has allowances bind until [`end_contention`](Self::end_contention).
+    pub(crate) fn begin_contention(&self) {
+        // Relaxed: as in `take`.
+        self.is_contended.store(true, Ordering::Relaxed);
+    }
+
     /// Whether allowances bind: somebody below his own was refused since [`end_contention`](Self::end_contention).
     pub(crate) fn is_contended(&self) -> bool {
         // Relaxed: as in `take`.

@@ -72,7 +72,7 @@ pub(super) struct Control {
     driver: Option<(u64, Duration)>,
     /// The time that has passed on all clocks.
     pub(super) time: Duration,
-    /// When somebody was last refused.
+    /// When somebody last went without.
     denied_at: Option<Duration>,
     /// Since when somebody waits to be promised what is lent, and the number under which the solver counts him: one that
     /// no tenant that is known has.
@@ -164,12 +164,9 @@ impl Control {
             ..RoundReport::default()
         };
         let mut to_price = if is_tight { PRICED } else { 0 };
-        let mut is_denied = false;
         for id in &ids {
-            if let Some(denied) = self.look(&mut solver, policy, *id, report.round, &mut to_price) {
-                report.observed += 1;
-                is_denied |= denied > 0;
-            }
+            let looked = self.look(&mut solver, policy, *id, report.round, &mut to_price);
+            report.observed += u64::from(looked.is_some());
         }
         self.wait(&mut solver);
         // 4. What to do about it, done.
@@ -182,9 +179,13 @@ impl Control {
         for id in &ids {
             self.show(&solver, *id);
         }
-        // 5. How long allowances bind: until nobody was refused for an interval.
-        if is_denied || self.waiting.is_some() {
+        // 5. How long allowances bind: until nobody went without for an interval.
+        let surplus = ledger.surplus();
+        if self.waiting.is_some() || ids.iter().any(|id| solver.goes_without(*id, surplus)) {
             self.denied_at = Some(self.time);
+            if is_regular {
+                ledger.begin_contention();
+            }
         }
         let is_over = |at: Duration| self.time.saturating_sub(at) >= interval;
         if ledger.is_contended() && (!is_regular || self.denied_at.is_none_or(is_over)) {
@@ -344,7 +345,7 @@ impl Control {
         }
     }
 
-    /// Looks at a tenant, once a round. Returns what it was refused since the last look.
+    /// Looks at a tenant, once a round. `None`: there is no such tenant, or it was looked at.
     fn look(
         &mut self,
         solver: &mut Solver,
@@ -352,7 +353,7 @@ impl Control {
         id: u16,
         round: u64,
         to_price: &mut usize,
-    ) -> Option<Pages> {
+    ) -> Option<()> {
         let known = self.known.get_mut(id as usize)?.as_deref_mut()?;
         if core::mem::replace(&mut known.round, round) == round {
             return None;
@@ -396,7 +397,7 @@ impl Control {
             estimate.urgency = super::policy::URGENCY_MIN;
         }
         solver.observe(&reading, &estimate);
-        Some(reading.denied)
+        Some(())
     }
 
     /// Writes down what reports say of a tenant.

@@ -258,8 +258,7 @@ impl Simulation {
             self.denied_at = if is_denied { Some(now) } else { self.denied_at };
         } else if self.ids.iter().any(goes_without) {
             self.denied_at = Some(now);
-            // Nobody waits for a reservation here, so this only has allowances bind.
-            self.ledger.want(0, 0);
+            self.ledger.begin_contention();
         }
         let is_over = |at: Duration| now.saturating_sub(at) >= self.solver.settings.interval;
         if self.ledger.is_contended() && self.denied_at.is_none_or(is_over) {

@@ -327,7 +327,6 @@ impl Solver {
     /// Whether a tenant that was just looked at was refused although it has less than it may have, and there is not even
     /// now what it was refused: for its sake allowances bind. One at its allowance was refused *because* they bind, and so
     /// was one for whom there is enough; neither is a reason to go on.
-    #[cfg(feature = "simulation")]
     pub(crate) fn goes_without(&self, id: u16, surplus: i64) -> bool {
         self.member(id).is_some_and(|member| {
             let Reading { charged, denied, .. } = member.reading;
