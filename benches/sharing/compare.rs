@@ -234,7 +234,7 @@ fn draw_curves(
         .x_desc("could be used and is not, %")
         .y_desc("missing of min(d, E), ‰ of ΣE")
         .x_label_formatter(&|x| format!("{x:.0}"))
-        .y_label_formatter(&|y| format!("{y:.1}"))
+        .y_label_formatter(&|y| format!("{y:.2}"))
         .label_style((FONT, 11))
         .axis_desc_style((FONT, 12))
         .draw()?;
@@ -260,8 +260,12 @@ fn draw_curves(
             line.iter()
                 .map(|point| Circle::new((point.idle, point.missing), 3, color.filled())),
         )?;
+        // The middle of a curve is crowded; its ends and the default tell which way it goes.
         if curve == curves.last().expect("there is one") {
-            chart.draw_series(line.iter().map(|point| {
+            let told = line
+                .iter()
+                .filter(|point| ["τ 0", "τ 0.25", "τ 0.9"].contains(&point.label.as_str()));
+            chart.draw_series(told.map(|point| {
                 Text::new(
                     point.label.clone(),
                     (point.idle, point.missing),
@@ -291,7 +295,7 @@ fn draw_curves(
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
+        .position(SeriesLabelPosition::UpperMiddle)
         .background_style(WHITE.mix(0.8))
         .label_font((FONT, 12))
         .draw()?;

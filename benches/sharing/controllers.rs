@@ -32,10 +32,6 @@ pub(crate) enum Kind {
     },
     /// `Predictive` that knows how long the cycle of `daily` is.
     Seasonal,
-    /// ESX-style with another τ.
-    Taxed {
-        tau: f64,
-    },
 }
 
 pub(crate) const ALL: [Kind; 10] = [
@@ -66,7 +62,6 @@ impl Kind {
             Kind::Driven => "… as driven now".into(),
             Kind::Tuned { tau, half_life } => format!("τ {tau}, {half_life} s"),
             Kind::Seasonal => "Predictive, season known".into(),
-            Kind::Taxed { tau } => format!("ESX-style, τ {tau}"),
         }
     }
 
@@ -102,7 +97,6 @@ impl Kind {
                         .half_lives(Duration::from_millis(250), Duration::from_secs(2)),
                 ))
             }
-            Kind::Taxed { tau } => Box::new(Esx::new(capacity, tau)),
         }
     }
 }

@@ -241,12 +241,7 @@ fn jobs(arguments: &Arguments) -> Vec<Job> {
             }
         }
         if wants("tradeoff") && seed <= 2 {
-            let mut kinds = vec![
-                Kind::Predictive,
-                Kind::Esx,
-                Kind::Taxed { tau: 0.25 },
-                Kind::Taxed { tau: 0.95 },
-            ];
+            let mut kinds = vec![Kind::Predictive, Kind::Esx];
             for half_life in [2.0, 10.0, 30.0] {
                 kinds
                     .extend([0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 1.0].map(|tau| Kind::Tuned { tau, half_life }));
