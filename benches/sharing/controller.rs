@@ -42,7 +42,7 @@ impl Library {
         Self(Simulation::new(capacity, policy))
     }
 
-    /// … where allowances bind as the driver has them.
+    /// … where allowances bind while anybody is refused.
     pub(crate) fn as_driven(capacity: u64, policy: Box<dyn SharePolicy>) -> Self {
         let mut simulation = Simulation::new(capacity, policy);
         simulation.bind_by_any_refusal();

@@ -299,7 +299,7 @@ fn promises(jobs: &mut Vec<Job>, seed: u64) {
     for churn in CHURNS {
         for (place, kind, measure) in measures
             .into_iter()
-            .flat_map(|measure| [(0, Kind::Utilization, measure), (1, Kind::Driven, measure)])
+            .flat_map(|measure| [(0, Kind::Utilization, measure), (1, Kind::AnyRefusal, measure)])
         {
             let work = move |results: &Mutex<Results>| {
                 let figures = measure(kind, churn, seed);

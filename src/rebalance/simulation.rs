@@ -132,10 +132,9 @@ impl Simulation {
         }
     }
 
-    /// Has allowances bind as the driver has them by now: they begin to when somebody is refused below P + w·λ, and go on
-    /// while anybody is refused. Otherwise they bind while somebody below P* + w·λ is refused what is not there. The
-    /// driver's rule keeps memory idle, since who is at its allowance is refused because of it; and who is owed, and has
-    /// all of the P that could be granted, does not begin it.
+    /// Has allowances bind by another rule, to compare with: they begin to when somebody is refused below P + w·λ, and go
+    /// on while anybody is refused. That keeps memory idle, since who is at its allowance is refused because of it; and who
+    /// is owed, and has all of the P that could be granted, does not begin it.
     pub fn bind_by_any_refusal(&mut self) {
         self.binds_by_any_refusal = true;
     }
