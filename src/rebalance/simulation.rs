@@ -181,6 +181,8 @@ impl Simulation {
             limit,
         };
         self.solver.join(id, promised, None);
+        // The next round has to know what is protected already.
+        self.ledger.touch(id);
     }
 
     /// A tenant that is charged nothing any more is gone.
