@@ -175,7 +175,7 @@ fn head(arguments: &Arguments) -> String {
         "Simulated demand over the library's ledger, solver and policies; `cargo bench --bench sharing --features simulation -- \
          --seeds {}`. Medians over the seeds, in brackets what was worst. A *round* is 100 ms. *Short of E* counts times that a \
          tenant had more than 2 % of its entitlement E, and a span, less than min(d, E). *Churn* is the part of all blocks that \
-         dies in a round. *As driven now*: allowances bind while anybody is refused, as in the driver; elsewhere while somebody \
+         dies in a round. *Bound by any refusal*: allowances bind while anybody is refused; elsewhere while somebody \
          below its own is refused what is not there.\n\n![](compare.svg)\n\n![](tradeoff.svg)\n\n{}",
         arguments.seeds,
         timelines(1)
