@@ -20,7 +20,7 @@
 //! - **Conserved**: surplus + the sum of all claims is what is lendable.
 //! - **No false refusal**: a charge within what is protected and the limit asks nobody.
 //! - **Work-conserving**: a charge within the limit is refused only without surplus, or while its tenant is above its
-//!   allowance and another one, below its own, was refused since the last round.
+//!   allowance and another one, below its own, goes without: was refused what is not there.
 //!
 //! A charge under [`OnLimit::Overdraft`] that may not be refused and finds nothing is *overdraft*: beside all claims,
 //! repaid by what is freed first.
@@ -112,7 +112,7 @@ pub(crate) struct Ledger {
     overdraft: Word,
     /// The allowance above what is protected, for each unit of a claim, in parts of a page. Written by the rebalancer.
     level: AtomicU64,
-    /// Whether allowances bind: somebody below his own was refused since the last round.
+    /// Whether allowances bind: somebody below his own was refused, and no round has found since that all have theirs.
     is_contended: AtomicBool,
     /// Where the surplus is low enough for the rebalancer to hear of it. Written by it.
     watermark: AtomicU64,

@@ -103,7 +103,7 @@ impl Ledger {
         self.is_contended.store(true, Ordering::Relaxed);
     }
 
-    /// Whether allowances bind: somebody below his own was refused since [`end_contention`](Self::end_contention).
+    /// Whether allowances bind.
     pub(crate) fn is_contended(&self) -> bool {
         // Relaxed: as in `take`.
         self.is_contended.load(Ordering::Relaxed)

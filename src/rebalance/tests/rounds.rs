@@ -57,8 +57,8 @@ fn two_hungry_tenants_share_what_a_third_leaves_by_weight() {
     }
     let [one, two] = [1, 2].map(|id| world.charged(id));
     assert!(one + two > 80_000, "{one} + {two}: what is idle is lent");
-    // A level is up to 2 % too low (**Covered**), here on two thirds of the whole, and who comes first takes the rest.
-    assert!((two as f64 / one as f64 - 2.0).abs() < 0.08, "{one} : {two}");
+    // A level is up to 3 % too low (**Covered**), here on two thirds of the whole, and who comes first takes the rest.
+    assert!((two as f64 / one as f64 - 2.0).abs() < 0.05, "{one} : {two}");
 }
 
 #[test]
