@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
 
-use super::allowance::{Level, Want};
+use super::allowance::{Level, Lists, Want};
 use super::contract::{GroupId, entitlements};
 use super::decay::ONE;
 use super::estimate;
@@ -224,12 +224,13 @@ impl Solver {
                 estimate::claim(group.contract.weight, 1.0)
             };
             let want = Want { pages, claim };
-            self.wants.replace(group.want, want);
+            let who = Lists::of_group(*id);
+            self.wants.replace(&mut self.lists, who, group.want, want);
             self.own = self.own + own - group.own;
             (group.want, group.own) = (want, own);
         }
         let left = self.lendable.saturating_sub(self.sums.wish + self.own);
-        let level = self.wants.level(left);
+        let level = self.wants.level(&self.lists, left);
         let moved = core::mem::replace(&mut self.level, level) != level;
         if moved {
             self.decisions.levels.push((None, level));
@@ -238,7 +239,8 @@ impl Solver {
             if moved || core::mem::take(&mut group.changed) {
                 let Group { want, own, .. } = *group;
                 group.changed = false;
-                let inside = group.wants.level(own + level.pages(want.claim).min(want.pages));
+                let left = own + level.pages(want.claim).min(want.pages);
+                let inside = group.wants.level(&self.lists, left);
                 if core::mem::replace(&mut group.level, inside) != inside {
                     self.decisions.levels.push((Some(*id), inside));
                 }
