@@ -19,8 +19,8 @@
 //!   smaller the surplus is below zero, and nothing is lent until it is above.)
 //! - **Conserved**: surplus + the sum of all claims is what is lendable.
 //! - **No false refusal**: a charge within what is protected and the limit asks nobody.
-//! - **Work-conserving**: a charge within the limit is refused only without surplus, or while its tenant is above its
-//!   allowance and another one, below its own, goes without: was refused what is not there.
+//! - **Work-conserving**: a charge within the limit is refused only without surplus beyond what is owed to lenders, or while
+//!   its tenant is above its allowance and another one, below its own, goes without: was refused what is not there.
 //!
 //! A charge under [`OnLimit::Overdraft`] that may not be refused and finds nothing is *overdraft*: beside all claims,
 //! repaid by what is freed first.
@@ -112,6 +112,9 @@ pub(crate) struct Ledger {
     overdraft: Word,
     /// The allowance above what is protected, for each unit of a claim, in parts of a page. Written by the rebalancer.
     level: AtomicU64,
+    /// Pages to be protected for lenders that were not there in the last round: what comes back is theirs first. Written by
+    /// the rebalancer, and by lenders that take of it.
+    owed: AtomicU64,
     /// Whether allowances bind: somebody below his own was refused, and no round has found since that all have theirs.
     is_contended: AtomicBool,
     /// Where the surplus is low enough for the rebalancer to hear of it. Written by it.
@@ -141,6 +144,7 @@ impl Ledger {
                 surplus: Budget::new(UNBOUNDED),
                 overdraft: Word::new(0),
                 level: AtomicU64::new(NO_LEVEL),
+                owed: AtomicU64::new(0),
                 is_contended: AtomicBool::new(false),
                 watermark: AtomicU64::new(0),
                 eta: AtomicU64::new(u64::MAX),
@@ -278,11 +282,17 @@ impl Ledger {
             return Err(Refusal::Capacity);
         }
         let group = self.group_of(account);
-        if group.is_some_and(|group| group.room.take(more).is_none()) {
+        if group.is_some_and(|group| group.room.take(more, 0).is_none()) {
             return Err(Refusal::Group);
         }
-        match self.surplus.take(more) {
+        // Relaxed, as above.
+        let owed = self.owed.load(Ordering::Relaxed);
+        let is_lender = owed > 0 && charged <= account.wish();
+        match self.surplus.take(more, if is_lender { 0 } else { owed }) {
             Some(left) => {
+                if is_lender {
+                    self.pay(more);
+                }
                 // Relaxed: a threshold to look at.
                 if left.unsigned_abs() < self.watermark.load(Ordering::Relaxed) {
                     self.alarm();
@@ -296,6 +306,13 @@ impl Ledger {
                 Err(Refusal::Capacity)
             }
         }
+    }
+
+    /// Counts that a lender took `pages` of what is owed.
+    fn pay(&self, pages: Pages) {
+        let less = |owed: Pages| Some(owed.saturating_sub(pages));
+        // Relaxed: the next round counts anew.
+        let _ = self.owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// Takes what there is of `more`; how much.

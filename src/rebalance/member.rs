@@ -86,11 +86,12 @@ pub(crate) struct Member {
     pub(crate) wish: u64,
     /// What was last read. `protected` follows what the driver reports.
     pub(crate) reading: Reading,
-    /// The claim that was last published.
+    /// The claim and the wish that were last published.
     pub(crate) published_claim: u32,
     /// Whether what it gives back is taken from it.
     pub(crate) frozen: bool,
     /// The round of the last transfer in its favour.
+    pub(crate) published_wish: u64,
     pub(crate) received: Option<u64>,
     /// Whether one of the next rounds is to look at it even if it does not change.
     pub(crate) is_due: bool,
@@ -126,6 +127,7 @@ impl Member {
             frozen: false,
             received: None,
             is_due: false,
+            published_wish: 0,
             part: Part::default(),
             want: Want::default(),
             evaluated: 0,

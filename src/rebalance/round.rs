@@ -48,8 +48,9 @@ const HOLD_OFF: u64 = 10;
 pub(crate) struct Decisions {
     /// E, by tenant.
     pub(crate) entitlements: Vec<(u16, u64)>,
-    /// Weights by urgency, in quarters, that allowances go by.
+    /// Weights by urgency, in quarters, and wishes, that allowances go by.
     pub(crate) claims: Vec<(u16, u32)>,
+    pub(crate) wishes: Vec<(u16, u64)>,
     /// Protected shares that fall. What they give back pays for others, and donors may give down to them.
     pub(crate) lowered: Vec<(u16, u64)>,
     /// λ, for tenants without a group (`None`) and inside groups.
@@ -72,6 +73,7 @@ impl Decisions {
     fn clear(&mut self) {
         self.entitlements.clear();
         self.claims.clear();
+        self.wishes.clear();
         self.lowered.clear();
         self.raised.clear();
         self.levels.clear();
@@ -85,6 +87,7 @@ impl Decisions {
     pub(crate) fn moves_nothing(&self) -> bool {
         self.entitlements.is_empty()
             && self.claims.is_empty()
+            && self.wishes.is_empty()
             && self.lowered.is_empty()
             && self.raised.is_empty()
             && self.levels.is_empty()
@@ -195,6 +198,10 @@ impl Solver {
             self.decisions.claims.push((id, claim));
         }
         let (wish, charged, protected) = (member.wish, member.reading.charged, member.reading.protected);
+        let wish = member.wish;
+        if core::mem::replace(&mut member.published_wish, wish) != wish {
+            self.decisions.wishes.push((id, wish));
+        }
         if wish < protected {
             member.reading.protected = wish;
             self.decisions.lowered.push((id, wish));
