@@ -56,7 +56,9 @@ pub(crate) struct Part {
     pub(crate) unused: u64,
     /// Loans of a frozen tenant.
     pub(crate) frozen: u64,
-    /// What of those comes back in a round.
+    /// All that it holds.
+    pub(crate) held: u64,
+    /// What of that comes back in a round.
     pub(crate) thawing: u64,
 }
 
@@ -71,6 +73,7 @@ impl Part {
         update(&mut self.borrowed, old.borrowed, new.borrowed);
         update(&mut self.unused, old.unused, new.unused);
         update(&mut self.frozen, old.frozen, new.frozen);
+        update(&mut self.held, old.held, new.held);
         update(&mut self.thawing, old.thawing, new.thawing);
     }
 }
@@ -88,10 +91,10 @@ pub(crate) struct Member {
     pub(crate) reading: Reading,
     /// The claim and the wish that were last published.
     pub(crate) published_claim: u32,
+    pub(crate) published_wish: u64,
     /// Whether what it gives back is taken from it.
     pub(crate) frozen: bool,
     /// The round of the last transfer in its favour.
-    pub(crate) published_wish: u64,
     pub(crate) received: Option<u64>,
     /// Whether one of the next rounds is to look at it even if it does not change.
     pub(crate) is_due: bool,
@@ -124,10 +127,10 @@ impl Member {
             wish: 0,
             reading: Reading::default(),
             published_claim: 0,
+            published_wish: 0,
             frozen: false,
             received: None,
             is_due: false,
-            published_wish: 0,
             part: Part::default(),
             want: Want::default(),
             evaluated: 0,
@@ -224,7 +227,7 @@ impl Member {
                     .within(settings.restoration, charged, settings.interval),
             ),
         };
-        let frozen = if self.frozen { loans } else { 0 };
+        let (frozen, held) = if self.frozen { (loans, charged) } else { (0, 0) };
         Part {
             wish: self.wish,
             owed: self.wish.saturating_sub(charged.max(protected)),
@@ -233,7 +236,8 @@ impl Member {
             borrowed: charged.saturating_sub(self.entitlement),
             unused: self.entitlement.saturating_sub(charged),
             frozen,
-            thawing: self.churn.each(settings.interval).min(frozen),
+            held,
+            thawing: self.churn.each(settings.interval).min(held),
         }
     }
 

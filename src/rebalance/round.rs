@@ -134,6 +134,7 @@ impl Solver {
         self.decisions.eta = eta(
             self.decisions.debt.saturating_sub(restored),
             self.sums.frozen,
+            self.sums.held,
             self.sums.thawing,
             self.settings.interval,
         );
@@ -197,11 +198,11 @@ impl Solver {
         if core::mem::replace(&mut member.published_claim, claim) != claim {
             self.decisions.claims.push((id, claim));
         }
-        let (wish, charged, protected) = (member.wish, member.reading.charged, member.reading.protected);
         let wish = member.wish;
         if core::mem::replace(&mut member.published_wish, wish) != wish {
             self.decisions.wishes.push((id, wish));
         }
+        let (wish, charged, protected) = (member.wish, member.reading.charged, member.reading.protected);
         if wish < protected {
             member.reading.protected = wish;
             self.decisions.lowered.push((id, wish));
@@ -214,7 +215,7 @@ impl Solver {
 
     /// Step 3: finds the levels, of all and then of each group.
     fn level_out(&mut self) {
-        for group in self.groups.values_mut().filter(|group| group.changed) {
+        for (id, group) in self.groups.iter_mut().filter(|(_, group)| group.changed) {
             let own = group
                 .wants
                 .pages()
