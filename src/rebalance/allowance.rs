@@ -23,6 +23,10 @@ use super::buckets::{BUCKETS, STEPS, bucket, end};
 /// Fraction bits of a level.
 pub(crate) const FRACTION: u32 = 24;
 
+/// Doublings that wants are counted by.
+const ROWS: usize = BUCKETS / STEPS;
+const _: () = assert!(ROWS <= 64, "a word has a bit for each");
+
 /// Wants that the search for a level looks at one by one: some microseconds.
 const LISTED: usize = 512;
 
@@ -146,7 +150,9 @@ impl Lists {
 pub(crate) struct Wants {
     all: Sum,
     /// By doubling.
-    rows: [Sum; BUCKETS / STEPS],
+    rows: [Sum; ROWS],
+    /// In which of these there is somebody, as bits.
+    used: u64,
     /// By bucket.
     buckets: [Sum; BUCKETS],
     /// The first in the list of each bucket.
@@ -159,7 +165,8 @@ impl Wants {
         const NOTHING: Sum = Sum { pages: 0, claims: 0 };
         Self {
             all: NOTHING,
-            rows: [NOTHING; BUCKETS / STEPS],
+            rows: [NOTHING; ROWS],
+            used: 0,
             buckets: [NOTHING; BUCKETS],
             heads: [NONE; BUCKETS],
         }
@@ -171,6 +178,9 @@ impl Wants {
             let at = met_in(old);
             self.all.subtract(old);
             self.rows[at / STEPS].subtract(old);
+            if self.rows[at / STEPS].claims == 0 {
+                self.used &= !(1 << (at / STEPS));
+            }
             self.buckets[at].subtract(old);
             lists.remove(&mut self.heads[at], who);
         }
@@ -178,6 +188,7 @@ impl Wants {
             let at = met_in(new);
             self.all.add(new);
             self.rows[at / STEPS].add(new);
+            self.used |= 1 << (at / STEPS);
             self.buckets[at].add(new);
             lists.push(&mut self.heads[at], who, new);
         }
@@ -204,6 +215,7 @@ impl Wants {
         self.buckets == buckets
             && self.all == sum(&buckets)
             && self.rows.iter().copied().eq(buckets.chunks(STEPS).map(sum))
+            && (0..ROWS).all(|row| (self.used & (1 << row) != 0) == (self.rows[row].claims > 0))
             && self.heads.iter().map(listed).eq(buckets)
     }
 
@@ -227,9 +239,11 @@ impl Wants {
             }
             over
         };
-        let row = (0..self.rows.len()).find(|row| runs_out(&self.rows[*row], end(row * STEPS + STEPS - 1)));
-        let first = row.unwrap_or(self.rows.len() - 1) * STEPS;
-        let last = (first..first + STEPS).find(|at| runs_out(&self.buckets[*at], end(*at)));
+        let mut rows = (0..ROWS).filter(|row| self.used & (1 << row) != 0);
+        let row = rows.find(|row| runs_out(&self.rows[*row], end(row * STEPS + STEPS - 1)));
+        let first = row.unwrap_or(ROWS - 1) * STEPS;
+        let mut buckets = (first..first + STEPS).filter(|at| self.buckets[*at].claims > 0);
+        let last = buckets.find(|at| runs_out(&self.buckets[*at], end(*at)));
         // 2. In that one, who is met at the level that all who are left would rise to is met at any that follows.
         let at = last.unwrap_or(first + STEPS - 1);
         let mut rest = self.buckets[at];
