@@ -38,10 +38,10 @@ fn rounds_until(moments: &[Moment], is_so: impl Fn(&Moment) -> bool) -> f64 {
     position.map_or(f64::INFINITY, |rounds| rounds as f64 + 1.0)
 }
 
-/// The rounds that are allowed where so many were promised if churn allows it, and it takes so many: with the tolerance of the
-/// promise for restoration, for another run of luck.
+/// The rounds that are allowed where so many were promised and churn takes so many: with the tolerance of the promise for
+/// restoration, for another run of luck.
 fn allowed_by(promised: f64, possible: f64) -> f64 {
-    promised.max(2.0 + 1.2 * possible)
+    promised.max(1.2 * possible)
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {

@@ -158,13 +158,13 @@ impl Member {
         self.credit.look(unused, borrowed, lent, elapsed);
         self.usage.look(self.reading.charged, elapsed);
         self.churn.look(reading.emptied.min(MOST), elapsed);
-        // What it held before it was ever looked at did not grow since.
+        // What it held before it was ever looked at did not change since.
         let change = match self.evaluated {
             0 => 0,
             _ => reading.charged.min(MOST) as i64 - self.reading.charged as i64,
         };
-        let is_owed = reading.charged < self.entitlement;
-        self.probe.look(reading.denied, change, is_owed, elapsed);
+        let missing = self.entitlement.saturating_sub(reading.charged);
+        self.probe.look(reading.denied, missing, change, elapsed);
         self.estimate = estimate::sizes(estimate);
         self.urgency = estimate.urgency;
         self.reading = Reading {

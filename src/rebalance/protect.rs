@@ -70,7 +70,7 @@ pub(crate) fn wish(reservation: u64, entitlement: u64, active: u64, kept: u64) -
 }
 
 /// φ̄, the share of outstanding loans that comes back within the restoration time: known to a thirty-second, and moved only by
-/// two of these, since every wish moves with it.
+/// an eighth, since every wish moves with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ComesBack {
     parts: u64,
@@ -79,6 +79,7 @@ pub(crate) struct ComesBack {
 impl ComesBack {
     const PARTS: u64 = 32;
     const PART: u64 = ONE / Self::PARTS;
+    const LEAST: u64 = ONE / 8;
 
     /// Takes in that of `loans` pages `returning` come back in time. Says whether φ̄ moved.
     pub(crate) fn look(&mut self, returning: u64, loans: u64) -> bool {
@@ -86,7 +87,7 @@ impl ComesBack {
             0 => 0,
             _ => super::decay::fraction(returning, loans),
         };
-        if share.abs_diff(self.fraction()) < 2 * Self::PART && (share > 0 || self.parts == 0) {
+        if share.abs_diff(self.fraction()) < Self::LEAST && (share > 0 || self.parts == 0) {
             return false;
         }
         let parts = share / Self::PART;
@@ -155,7 +156,7 @@ mod tests {
         let mut comes_back = ComesBack::default();
         let mut moved = |returning| comes_back.look(returning, 1000);
         assert_eq!(
-            [0, 62, 63, 124, 125, 63, 62].map(&mut moved),
+            [0, 124, 125, 249, 250, 126, 125].map(&mut moved),
             [false, false, true, false, true, false, true]
         );
         assert!(comes_back.look(1000, 1000));
