@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use common::{Random, well_in_child};
 use tenancy::policy::{Estimate, Observation, SharePolicy};
 use tenancy::{
-    Charge, Config, Error, EventKind, Group, OnLimit, Pressure, Rebalancer, Subscription, Tenancy, Tenant,
-    TenantId,
+    Charge, Config, Error, EventKind, Group, Lending, OnLimit, Pressure, Rebalancer, Subscription, Tenancy,
+    Tenant, TenantId, Who,
 };
 
 #[global_allocator]
@@ -156,6 +156,71 @@ fn idle_capacity_is_borrowed_with_no_round_in_between() {
             assert!(after.abs_diff(lent.unwrap()) <= MIB, "{after} {lent:?}");
         },
     );
+}
+
+#[test]
+fn who_lives_on_whose_memory_adds_up() {
+    in_process("who_lives_on_whose_memory_adds_up", 256 * MIB, || {
+        assert_eq!(
+            tenancy::snapshot().lending,
+            [],
+            "before the first round nobody is entitled to anything"
+        );
+        let _idle: Vec<Hungry> = (0..12)
+            .map(|n| Hungry::new(&format!("idle {n}"), 100 + n))
+            .collect();
+        let mut busy: Vec<Hungry> = (0..12).map(|n| Hungry::new(&format!("busy {n}"), 100)).collect();
+        Rebalancer::new().tick(Duration::ZERO);
+        for turn in 0..100 {
+            busy.iter_mut().skip(turn % 12).for_each(|one| {
+                one.take();
+            });
+        }
+        let snapshot = tenancy::snapshot();
+        let sum = |of: &dyn Fn(&Lending) -> bool| {
+            let lines = snapshot.lending.iter().filter(|line| of(line));
+            lines.map(|line| line.bytes).sum::<u64>()
+        };
+        let (mut borrowers, mut lenders) = (0, 0);
+        for (_, row) in &snapshot.tenants {
+            let who = Who::Tenant(row.id);
+            let (has, gives) = (sum(&|line| line.borrower == who), sum(&|line| line.lender == who));
+            assert!([0, row.borrowed].contains(&has), "{has}\n{snapshot}");
+            assert!([0, row.lent].contains(&gives), "{gives}\n{snapshot}");
+            (borrowers, lenders) = (borrowers + u32::from(has > 0), lenders + u32::from(gives > 0));
+        }
+        assert_eq!((borrowers, lenders), (8, 8), "{snapshot}");
+        let borrowed = snapshot.tenants.iter().map(|(_, row)| row.borrowed).sum::<u64>();
+        let lent = snapshot.tenants.iter().map(|(_, row)| row.lent).sum::<u64>();
+        assert!(borrowed > 30 * MIB, "{snapshot}");
+        assert_eq!(sum(&|_| true), borrowed);
+        assert_eq!(sum(&|line| line.lender == Who::Nobody), borrowed - lent);
+        assert_eq!(sum(&|line| line.borrower == Who::Nobody), 0);
+        // Printed are the largest ten, the others together, and what all borrow.
+        let text = snapshot.to_string();
+        let table: Vec<&str> = text
+            .lines()
+            .skip_while(|line| !line.starts_with("lender"))
+            .collect();
+        assert!(
+            table[1].contains("busy") && table[11].starts_with("others"),
+            "{text}"
+        );
+        assert!(
+            table[12].starts_with("total") && table[13].starts_with("capacity"),
+            "{text}"
+        );
+        // The form that does not allocate says the same, but for a page where it divides apart.
+        let mut lines = [Lending::default(); 90];
+        let count = tenancy::lending_into(&mut lines);
+        assert_eq!(count, snapshot.lending.len());
+        assert!(
+            lines[0].bytes.abs_diff(snapshot.lending[0].bytes) <= 16 << 10,
+            "{:?}",
+            lines[0]
+        );
+        assert_eq!(tenancy::lending_into(&mut lines[..3]), 3);
+    });
 }
 
 #[test]
