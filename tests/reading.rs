@@ -71,6 +71,7 @@ fn numbers_are_read_without_allocating() {
         assert_eq!(calls_of(|| assert_eq!(tenancy::snapshot_into(&mut []), 0)), 0);
         let mut lending = [Lending::default(); 90];
         assert_eq!(calls_of(|| assert_eq!(tenancy::lending_into(&mut lending), 0)), 0);
+        assert_eq!(calls_of(|| assert!(tenants[0].last_refusal().is_none())), 0);
         // Nor does what happens to memory as a whole.
         assert_eq!(
             calls_of(|| tenants.iter().for_each(|tenant| drop(tenant.enter()))),

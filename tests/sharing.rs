@@ -224,6 +224,68 @@ fn who_lives_on_whose_memory_adds_up() {
 }
 
 #[test]
+fn a_refusal_names_who_holds_most_above_its_entitlement() {
+    let name = "a_refusal_names_who_holds_most_above_its_entitlement";
+    in_process(name, 256 * MIB, || {
+        let late = Tenant::builder("late").build().unwrap();
+        assert_eq!(late.last_refusal(), None);
+        let mut others = ["small", "large", "middle"].map(|name| Hungry::new(name, 1));
+        let crowd = Group::builder("crowd").weight(1).limit(16 * MIB).build().unwrap();
+        let member = |name: &str| Tenant::builder(name).group(&crowd).build().unwrap();
+        let (first, second) = (member("first"), member("second"));
+        let _most = first.try_charge(15 * MIB).unwrap();
+        let mut rebalancer = Rebalancer::new();
+        rebalancer.tick(Duration::ZERO);
+        for (one, spans) in others.iter_mut().zip([40, 240, 120]) {
+            (0..spans).for_each(|_| assert!(one.take()));
+        }
+        rebalancer.tick(ROUND);
+        others[1].take_all();
+        // Named is what they hold by now, not what they held in the round.
+        let holders = |refusal: &tenancy::Event| {
+            let holders = refusal.holders().iter();
+            holders
+                .map(|holder| (holder.tenant, holder.bytes))
+                .collect::<Vec<_>>()
+        };
+        let top =
+            [1, 2].map(|index: usize| (others[index].tenant.id(), others[index].tenant.stats().borrowed));
+        let refused = late.try_charge(200 * MIB);
+        assert!(
+            matches!(refused, Err(Error::EntitlementPending { .. })),
+            "{refused:?}"
+        );
+        let refusal = late.last_refusal().unwrap();
+        assert_eq!((refusal.kind, refusal.bytes), (EventKind::Denied, 200 * MIB));
+        assert_eq!(holders(&refusal)[..2], top);
+        assert_eq!(holders(&refusal)[2].0, first.id());
+        let text = refusal.to_string();
+        assert!(
+            text.contains("above their entitlements: large by ") && text.contains(", middle by "),
+            "{text}"
+        );
+        // A reservation that is lent.
+        let refused = late.set_reservation(200 * MIB);
+        assert!(
+            matches!(refused, Err(Error::EntitlementPending { .. })),
+            "{refused:?}"
+        );
+        let refusal = late.last_refusal().unwrap();
+        assert_eq!(refusal.kind, EventKind::Pending, "{refusal}");
+        assert_eq!(holders(&refusal)[..2], top);
+        // At a group's limit it is who is in the group, and at his own nobody else.
+        assert!(second.try_charge(8 * MIB).is_err());
+        let refusal = second.last_refusal().unwrap();
+        assert_eq!(refusal.kind, EventKind::Max);
+        assert_eq!(holders(&refusal), [(first.id(), first.stats().borrowed)]);
+        late.set_limit(Some(MIB)).unwrap();
+        assert!(late.try_charge(2 * MIB).is_err());
+        let refusal = late.last_refusal().unwrap();
+        assert_eq!((refusal.kind, refusal.holders().len()), (EventKind::Max, 0));
+    });
+}
+
+#[test]
 fn a_lender_gets_its_protected_share_at_once_and_the_rest_is_pending() {
     let name = "a_lender_gets_its_protected_share_at_once_and_the_rest_is_pending";
     in_process(name, 256 * MIB, || {

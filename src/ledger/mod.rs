@@ -40,7 +40,7 @@ pub(crate) use group::{GROUPS, Group};
 pub(crate) use holding::MOST_CHARGED;
 pub(crate) use published::Wanted;
 
-use core::sync::atomic::{AtomicU16, AtomicU64};
+use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 
 use crate::base::sync::{AtomicBool, AtomicU64 as Word, Ordering, array_of, const_fn};
 use budget::Budget;
@@ -60,6 +60,9 @@ const LEAST_HEADROOM: Pages = 4 * 64;
 
 /// Tenants that the path of an allocation looks at first when it has to make room.
 pub(crate) const DONORS: usize = 32;
+
+/// Tenants among whom a refusal looks for those who hold most above their entitlements.
+pub(crate) const HOLDERS: usize = 16;
 
 /// log2 of the parts of a page in which the allowance for each unit of a claim is told.
 pub(crate) const LEVEL_SHIFT: u32 = 24;
@@ -124,6 +127,8 @@ pub(crate) struct Ledger {
     dirty: Dirty,
     /// Who can give most cheaply, in order, up to the first 0. Written by the rebalancer.
     donors: [AtomicU16; DONORS],
+    /// Who held most above his entitlement, up to the first 0: the number after his. Written by the rebalancer.
+    holders: [AtomicU32; HOLDERS],
     groups: [Group; GROUPS],
     /// Whether one of them has changed since the last round.
     is_group_changed: AtomicBool,
@@ -147,6 +152,7 @@ impl Ledger {
                 is_alarmed: AtomicBool::new(false),
                 dirty: Dirty::new(),
                 donors: [const { AtomicU16::new(0) }; DONORS],
+                holders: [const { AtomicU32::new(0) }; HOLDERS],
                 groups: array_of![Group::new(); GROUPS],
                 is_group_changed: AtomicBool::new(false),
                 wanted: AtomicU64::new(0),

@@ -122,6 +122,8 @@ pub(crate) struct Solver {
     pub(super) hungry: Ranking,
     /// Who has free pages above what is protected, by price.
     pub(super) donors: Ranking,
+    /// Who is charged above his entitlement, by how much.
+    pub(super) borrowers: Ranking,
     /// Who is to be looked at in which of the next rounds, as a ring.
     due: [Vec<u16>; AHEAD],
     /// Who was to be looked at by now.
@@ -176,6 +178,7 @@ impl Solver {
             owed: Ranking::new(2 * BUCKETS),
             hungry: Ranking::new(2 * BUCKETS),
             donors: Ranking::new(BUCKETS),
+            borrowers: Ranking::new(2 * BUCKETS),
             due: [const { Vec::new() }; AHEAD],
             overdue: VecDeque::new(),
             seen: Vec::new(),
@@ -239,7 +242,12 @@ impl Solver {
         );
         count_wish(&mut self.groups, group, member.part.wish, 0);
         self.frozen -= usize::from(member.frozen);
-        for ranking in [&mut self.owed, &mut self.hungry, &mut self.donors] {
+        for ranking in [
+            &mut self.owed,
+            &mut self.hungry,
+            &mut self.donors,
+            &mut self.borrowers,
+        ] {
             ranking.put(id, None);
         }
         self.stale = Stale::Entitlements;
@@ -386,6 +394,8 @@ impl Solver {
         self.owed.put(id, (part.owed > 0).then_some(credit));
         self.hungry.put(id, wants_more.then_some(credit));
         self.donors.put(id, (member.spare() > 0).then_some(price));
+        let borrowed = buckets::descending(part.borrowed.cast_signed());
+        self.borrowers.put(id, (part.borrowed > 0).then_some(borrowed));
 
         if !member.is_due
             && let Some(after) = member.fades_after(self.settings.span)

@@ -13,7 +13,7 @@ mod lending;
 mod snapshot;
 mod stats;
 
-pub use events::{Event, events, events_into};
+pub use events::{Event, Holder, events, events_into};
 pub use lending::{Lending, lending_into};
 pub use snapshot::{ProcessStats, Snapshot, snapshot, snapshot_into};
 pub use stats::TenantStats;
