@@ -655,6 +655,80 @@ fn groups_share_first_and_their_tenants_after() {
 }
 
 #[test]
+fn what_a_group_reserves_is_there_for_its_members_and_for_nobody_else() {
+    let name = "what_a_group_reserves_is_there_for_its_members_and_for_nobody_else";
+    in_process(name, 256 * MIB, || {
+        // Entitled to just what it reserves.
+        let gold = Group::builder("gold")
+            .weight(1)
+            .reservation(64 * MIB)
+            .build()
+            .unwrap();
+        let mut busy = Hungry::new("busy", 100);
+        busy.take_all();
+        let without = busy.charged();
+        assert!(without < 192 * MIB, "{}", tenancy::snapshot());
+        // 1. Who comes late has it at once, without a round, and no more than it.
+        let member = |name: &str| Hungry {
+            tenant: Tenant::builder(name).group(&gold).build().unwrap(),
+            held: VecDeque::new(),
+        };
+        let (mut one, mut two) = (member("one"), member("two"));
+        let all = one.tenant.try_charge(63 * MIB).unwrap();
+        assert!(two.take() && one.tenant.try_charge(2 * MIB).is_err());
+        (two.held, _) = (VecDeque::new(), drop(all));
+        // 2. Rounds change nothing of that, owe nobody for it, and lend none of it.
+        let mut rebalancer = Rebalancer::new();
+        for round in 0..30 {
+            let report = rebalancer.tick(ROUND * round);
+            busy.take_all();
+            assert_eq!(report.debt, 0, "{report}");
+            assert!(busy.charged() <= without, "{}", tenancy::snapshot());
+            if round % 3 == 2 {
+                while one.take() | two.take() {}
+                let held = one.charged() + two.charged();
+                assert!(held > 64 * MIB - 2 * SPAN, "{held}\n{}", tenancy::snapshot());
+                (one.held, two.held) = (VecDeque::new(), VecDeque::new());
+            }
+        }
+        // 3. What is lent cannot be promised yet, and nothing has changed.
+        let silver = || Group::builder("silver").reservation(32 * MIB).build();
+        match silver() {
+            Err(Error::EntitlementPending { debt, .. }) => assert!(debt > 30 * MIB, "{debt}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(Group::get("silver"), None);
+        let refused = gold.set_reservation(100 * MIB);
+        assert!(
+            matches!(refused, Err(Error::EntitlementPending { .. })),
+            "{refused:?}"
+        );
+        // 4. It comes as it is freed, and goes back when the group ends.
+        let mut round = 30;
+        let silver = loop {
+            busy.held.pop_front();
+            busy.take();
+            rebalancer.tick(ROUND * round);
+            round += 1;
+            match silver() {
+                Ok(group) => break group,
+                Err(Error::EntitlementPending { .. }) => assert!(round < 400, "{}", tenancy::snapshot()),
+                Err(error) => panic!("{error}"),
+            }
+        };
+        silver.retire().unwrap();
+        rebalancer.tick(ROUND * (round + 20));
+        rebalancer.tick(ROUND * (round + 40));
+        busy.take_all();
+        assert!(
+            busy.charged().abs_diff(without) <= 2 * MIB,
+            "{}",
+            tenancy::snapshot()
+        );
+    });
+}
+
+#[test]
 fn a_group_is_admitted_limited_and_retired() {
     in_process("a_group_is_admitted_limited_and_retired", 256 * MIB, || {
         let build = |name: &str| {

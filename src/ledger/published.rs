@@ -111,8 +111,11 @@ impl Ledger {
 
     /// Has allowances bind no longer, until somebody below his own is refused.
     pub(crate) fn end_contention(&self) {
-        // Relaxed: as in `take`.
+        // Relaxed, both: as in `take`.
         self.is_contended.store(false, Ordering::Relaxed);
+        self.groups
+            .iter()
+            .for_each(|group| group.is_contended.store(false, Ordering::Relaxed));
     }
 
     /// Publishes the surplus below which there is an alarm.
