@@ -21,7 +21,7 @@ pub(crate) trait Controller {
     fn is_alarmed(&self) -> bool;
     /// Whose free memory to ask for first.
     fn donors(&self) -> Vec<u16>;
-    fn round(&mut self, now: Duration, release: &mut dyn FnMut(u16, u64) -> u64) -> Round;
+    fn round(&mut self, now: Duration, release: &mut dyn FnMut(u16) -> u64) -> Round;
     /// Whether what a tenant frees goes back at once.
     fn is_frozen(&self, id: u16) -> bool;
     /// What nobody else may have.
@@ -40,13 +40,6 @@ pub(crate) struct Library(Simulation);
 impl Library {
     pub(crate) fn new(capacity: u64, policy: Box<dyn SharePolicy>) -> Self {
         Self(Simulation::new(capacity, policy))
-    }
-
-    /// … where allowances bind while anybody is refused.
-    pub(crate) fn as_driven(capacity: u64, policy: Box<dyn SharePolicy>) -> Self {
-        let mut simulation = Simulation::new(capacity, policy);
-        simulation.bind_by_any_refusal();
-        Self(simulation)
     }
 }
 
@@ -87,7 +80,7 @@ impl Controller for Library {
         self.0.donors().collect()
     }
 
-    fn round(&mut self, now: Duration, mut release: &mut dyn FnMut(u16, u64) -> u64) -> Round {
+    fn round(&mut self, now: Duration, mut release: &mut dyn FnMut(u16) -> u64) -> Round {
         self.0.round(now, &mut release)
     }
 

@@ -23,8 +23,6 @@ pub(crate) enum Kind {
     Karma,
     Esx,
     Velox,
-    /// `Utilization` where allowances bind while anybody is refused: a rule that was tried, and keeps memory idle.
-    AnyRefusal,
     /// `Utilization` with another τ and slow half-life in seconds.
     Tuned {
         tau: f64,
@@ -34,9 +32,8 @@ pub(crate) enum Kind {
     Seasonal,
 }
 
-pub(crate) const ALL: [Kind; 10] = [
+pub(crate) const ALL: [Kind; 9] = [
     Kind::Utilization,
-    Kind::AnyRefusal,
     Kind::Performance,
     Kind::Predictive,
     Kind::Static,
@@ -59,7 +56,6 @@ impl Kind {
             Kind::Karma => "Karma".into(),
             Kind::Esx => "ESX-style".into(),
             Kind::Velox => "Velox-style".into(),
-            Kind::AnyRefusal => "… bound by any refusal".into(),
             Kind::Tuned { tau, half_life } => format!("τ {tau}, {half_life} s"),
             Kind::Seasonal => "Predictive, season known".into(),
         }
@@ -78,7 +74,6 @@ impl Kind {
             Kind::Greedy => library(Box::new(Greedy)),
             Kind::MaxMin => library(Box::new(MaxMin::new())),
             Kind::Karma => library(Box::new(Karma::new())),
-            Kind::AnyRefusal => Box::new(Library::as_driven(capacity, Box::new(Utilization::new()))),
             Kind::Esx => Box::new(Esx::new(capacity, 0.75)),
             Kind::Velox => Box::new(Velox::new(capacity)),
             Kind::Tuned { tau, half_life } => {

@@ -165,7 +165,7 @@ impl Controller for Esx {
         self.accounts.iter().filter_map(over).take(32).collect()
     }
 
-    fn round(&mut self, _: Duration, _: &mut dyn FnMut(u16, u64) -> u64) -> Round {
+    fn round(&mut self, _: Duration, _: &mut dyn FnMut(u16) -> u64) -> Round {
         for (id, account) in self.accounts.iter() {
             let state = &mut self.states[usize::from(id)];
             let live = account.pool.live as f64;

@@ -175,8 +175,7 @@ fn head(arguments: &Arguments) -> String {
         "Simulated demand over the library's ledger, solver and policies; `cargo bench --bench sharing --features simulation -- \
          --seeds {}`. Medians over the seeds, in brackets what was worst. A *round* is 100 ms. *Short of E* counts times that a \
          tenant had more than 2 % of its entitlement E, and a span, less than min(d, E). *Churn* is the part of all blocks that \
-         dies in a round. *Bound by any refusal*: allowances bind while anybody is refused; elsewhere while somebody \
-         below its own is refused what is not there.\n\n![](compare.svg)\n\n![](tradeoff.svg)\n\n{}",
+         dies in a round.\n\n![](compare.svg)\n\n![](tradeoff.svg)\n\n{}",
         arguments.seeds,
         timelines(1)
             .iter()
@@ -297,17 +296,15 @@ fn promises(jobs: &mut Vec<Job>, seed: u64) {
         special::restoration,
     ];
     for churn in CHURNS {
-        for (place, kind, measure) in measures
-            .into_iter()
-            .flat_map(|measure| [(0, Kind::Utilization, measure), (1, Kind::AnyRefusal, measure)])
-        {
+        for measure in measures {
+            let kind = Kind::Utilization;
             let work = move |results: &Mutex<Results>| {
                 let figures = measure(kind, churn, seed);
                 let key = Key {
                     part: "promises",
                     scenario: String::new(),
                     churn: churn_key(churn),
-                    controller: (place, kind.name()),
+                    controller: (0, kind.name()),
                 };
                 results
                     .lock()

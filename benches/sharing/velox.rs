@@ -121,7 +121,7 @@ impl Controller for Velox {
         Vec::new()
     }
 
-    fn round(&mut self, _: Duration, _: &mut dyn FnMut(u16, u64) -> u64) -> Round {
+    fn round(&mut self, _: Duration, _: &mut dyn FnMut(u16) -> u64) -> Round {
         Round::default()
     }
 

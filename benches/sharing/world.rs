@@ -126,7 +126,7 @@ impl<'a> World<'a> {
             self.entitle();
             if round == 0 {
                 // Who is there from the start was built before the program began.
-                self.controller.round(Duration::ZERO, &mut |_, _| 0);
+                self.controller.round(Duration::ZERO, &mut |_| 0);
             }
         }
         // 2. The program runs.
@@ -294,7 +294,7 @@ impl<'a> World<'a> {
             self.controller.set_pool(inhabitant.id, pool);
         }
         let (by_id, inhabitants, rng) = (&self.by_id, &mut self.inhabitants, &mut self.rng);
-        let mut release = |id: u16, _: u64| {
+        let mut release = |id: u16| {
             let index = by_id[usize::from(id)];
             let inhabitant = inhabitants.get_mut(index).and_then(Option::as_mut);
             inhabitant.map_or(0, |inhabitant| inhabitant.memory.trim(rng))

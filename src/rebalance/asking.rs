@@ -1,6 +1,6 @@
 //! Whom to ask for memory, for how much, and who did not give.
 //!
-//! Above: `control.rs`, at the end of a round. Below: `pressure.rs`, `subscriptions.rs`.
+//! Above: `driver.rs`, after a round. Below: `pressure.rs`, `subscriptions.rs`.
 //!
 //! A tenant is asked when its pressure rises, and again at each deadline while it lasts. At the deadline it is looked at:
 //! who freed less than half of what was asked, and is still under pressure, is unresponsive.
@@ -91,7 +91,7 @@ fn time_for(level: Pressure) -> Duration {
 fn wanted(account: &Account, debt: Pages) -> Pages {
     let ledger = &heap::heap().shared.ledger;
     let own = pressure::missing_below_limit(ledger, account);
-    let shared = match pressure::of_all(ledger) {
+    let shared = match pressure::of_all(ledger, pressure::held()) {
         Pressure::None => debt,
         _ => debt.max(pressure::missing(ledger)),
     };
@@ -101,8 +101,9 @@ fn wanted(account: &Account, debt: Pages) -> Pages {
 }
 
 impl Control {
-    /// Finds out whom to call.
-    pub(super) fn ask(&mut self, debt: Pages, report: &mut RoundReport) -> Vec<Call> {
+    /// Finds out whom to call after a round.
+    pub(super) fn ask(&mut self, report: &mut RoundReport) -> Vec<Call> {
+        let debt = report.debt / PAGE as u64;
         let mut subscribers = core::mem::take(&mut self.subscribers);
         subscriptions::subscribers(&mut subscribers);
         let mut calls = Vec::new();

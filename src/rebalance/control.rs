@@ -1,14 +1,14 @@
 //! The state of the rebalancer, and its rounds: from what the accounts say to what they are told.
 //!
-//! Above: `driver.rs`, which says when. Below: the solver, which decides; the policy, which estimates; `publish.rs`, which
-//! tells the accounts; `asking.rs`, which finds out whom to ask for memory.
+//! Above: `driver.rs`, which says when; `simulation.rs`, where time is made up. Below: the world that rounds work on; the
+//! solver, which decides; the policy, which estimates; `publish.rs`, which tells the accounts.
 //!
 //! ```text
-//!  ledger: who changed? ──▶ known: joined, left, other contract? ──▶ solver.join, leave
-//!                       ──▶ account ──▶ policy.observe, estimate ──▶ solver.observe
-//!                                                                    solver.decide
-//!  ledger ◀── publish ◀── entitlements, shares, allowances, donors ◀────┘
-//!         ◀── reclaim, if somebody waits;   level, events, whom to call
+//!  ledger: who changed? ──▶ known.rs: joined, left, other contract? ──▶ solver.join, leave
+//!                       ──▶ account ──▶ policy.observe, estimate ─────▶ solver.observe
+//!                                                                       solver.decide
+//!  ledger ◀── publish.rs ◀── entitlements, shares, allowances, donors ◀────┘
+//!         ◀── reclaim, if somebody waits;   level
 //! ```
 //!
 //! What is decided is decided on readings of a moment ago. What has changed since is marked again and looked at in the
@@ -19,28 +19,22 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
-use super::asking::Asked;
 use super::contract::Contract;
 use super::guarded::Guarded;
+use super::known::Known;
 use super::member::Reading;
-use super::policy::{Estimate, Observation};
+use super::policy::Observation;
 use super::round::Decisions;
 use super::round_report::{EntitlementChange, RoundReport};
 use super::solver::{Settings, Solver};
-use super::subscriptions::Call;
-use super::{Pressure, gauges, pressure};
+use super::world::{Place, World};
+use super::{Pressure, pressure};
 use crate::base::units::PAGE;
-use crate::heap::{self, EventKind};
-use crate::ledger::{Account, GROUPS, NO_LIMIT, Pages, Wanted};
-use crate::pool::Pool;
-use crate::span::Tag;
+use crate::ledger::{NO_LIMIT, Pages};
 use crate::tenant::TenantId;
 
 /// Tenants whose pools a round looks into, to price what lies free there: 40 bins each, behind their locks.
 const PRICED: usize = 32;
-
-/// How long what somebody waits for is held back from others if he does not ask again.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a round is to be done.
 pub(super) struct Order<'a> {
@@ -53,8 +47,6 @@ pub(super) struct Order<'a> {
     pub(super) interval: Duration,
     /// Whether rounds follow each other, so that allowances may bind until the next one.
     pub(super) is_regular: bool,
-    /// Whether callbacks may be called after it.
-    pub(super) may_call: bool,
 }
 
 /// The state.
@@ -65,7 +57,7 @@ pub(super) struct Control {
     pub(super) known: Vec<Option<Box<Known>>>,
     pub(super) tenants: u64,
     /// Groups as the solver knows them, by number.
-    groups: Vec<Option<Contract>>,
+    pub(super) groups: Vec<Option<Contract>>,
     /// What the solver takes for lendable.
     lendable: Pages,
     /// Who drove the last round, and its clock then.
@@ -76,7 +68,9 @@ pub(super) struct Control {
     denied_at: Option<Duration>,
     /// Since when somebody waits to be promised what is lent, and the number under which the solver counts him: one that
     /// no tenant that is known has.
-    waiting: Option<(u16, Duration)>,
+    pub(super) waiting: Option<(u16, Duration)>,
+    /// Whether there were rounds before the first of this state: what happened until then is past.
+    pub(super) is_resumed: bool,
     /// For rounds without a policy of their driver's.
     policy: Option<Guarded>,
     /// Whom to look at; kept for its memory.
@@ -85,50 +79,12 @@ pub(super) struct Control {
     pub(super) subscribers: Vec<TenantId>,
 }
 
-/// What is known of a tenant since the last look.
-pub(super) struct Known {
-    pub(super) tag: Tag,
-    contract: Contract,
-    group: u16,
-    /// E, as it was published.
-    pub(super) entitlement: Pages,
-    denied_pages: Pages,
-    emptied: Pages,
-    /// When it was looked at.
-    at: Duration,
-    /// The round in which it was.
-    round: u64,
-    pub(super) asked: Asked,
-}
-
-impl Known {
-    fn new(tag: Tag, account: &Account, at: Duration) -> Self {
-        // What was refused before there were rounds is still wanted; what was before a rebalancer was stopped is not.
-        let is_first = gauges::rounds() == 0;
-        Self {
-            tag,
-            contract: Contract {
-                weight: 0,
-                reservation: 0,
-                limit: 0,
-            },
-            group: 0,
-            entitlement: 0,
-            denied_pages: if is_first { 0 } else { account.denied_pages() },
-            emptied: account.emptied(),
-            at,
-            round: 0,
-            asked: Asked::default(),
-        }
-    }
-}
-
 impl Control {
-    /// Does a round. Returns what it did, and whom to call now that it is done.
-    pub(super) fn round(&mut self, order: Order<'_>) -> (RoundReport, Vec<Call>) {
-        let ledger = &heap::heap().shared.ledger;
+    /// Does a round; what it did.
+    pub(super) fn round(&mut self, world: &impl World, order: Order<'_>) -> RoundReport {
+        let ledger = world.ledger();
         if ledger.capacity() == NO_LIMIT {
-            return (RoundReport::default(), Vec::new());
+            return RoundReport::default();
         }
         let started = std::time::Instant::now();
         let Order {
@@ -137,8 +93,11 @@ impl Control {
             now,
             interval,
             is_regular,
-            may_call,
         } = order;
+        let mut report = RoundReport {
+            round: world.begin_round(),
+            ..RoundReport::default()
+        };
         // 1. The time, which goes on whoever's clock it is.
         let last = self.driver.replace((driver, now));
         let last = last.filter(|(before, _)| *before == driver);
@@ -150,34 +109,32 @@ impl Control {
         };
         // 2. Whom to look at, and what has become of them.
         let is_new = core::mem::take(&mut policy.is_new);
-        let mut solver = self.begin(interval, is_new || last.is_none());
+        self.is_resumed = self.solver.is_none() && report.round > 1;
+        let mut solver = self.begin(world, interval, is_new || last.is_none());
         let mut ids = core::mem::take(&mut self.ids);
         let is_alarmed = ledger.take_alarm();
         solver.begin(self.time, &mut ids);
         for id in &ids {
-            self.meet(&mut solver, policy, *id);
+            self.meet(world, &mut solver, policy, *id);
         }
         // 3. What they hold, and what the policy makes of it.
-        let is_tight = is_alarmed || solver.debt() > 0 || pressure::held() > Pressure::None;
-        let mut report = RoundReport {
-            round: gauges::count_round(),
-            ..RoundReport::default()
-        };
+        let is_tight = is_alarmed || solver.debt() > 0 || world.pressure() > Pressure::None;
         let mut to_price = if is_tight { PRICED } else { 0 };
         for id in &ids {
-            let looked = self.look(&mut solver, policy, *id, report.round, &mut to_price);
+            let looked = self.look(world, &mut solver, policy, *id, report.round, &mut to_price);
             report.observed += u64::from(looked.is_some());
         }
-        self.wait(&mut solver);
+        self.wait(world, &mut solver);
         // 4. What to do about it, done.
         solver.set_tau(policy.tau());
         let decisions = solver.take_decisions(ledger.surplus());
-        self.publish(&mut solver, &decisions, is_regular, last.is_none(), &mut report);
-        self.reclaim(&mut solver, &decisions, &mut report);
+        let is_first = last.is_none();
+        self.publish(world, &mut solver, &decisions, is_regular, is_first, &mut report);
+        self.reclaim(world, &mut solver, &decisions, &mut report);
         (report.debt, report.eta) = (decisions.debt * PAGE as u64, decisions.eta);
         solver.put_decisions_back(decisions);
         for id in &ids {
-            self.show(&solver, *id);
+            self.show(world, &solver, *id);
         }
         // 5. How long allowances bind: until nobody went without for an interval.
         let surplus = ledger.surplus();
@@ -191,28 +148,21 @@ impl Control {
         if ledger.is_contended() && (!is_regular || self.denied_at.is_none_or(is_over)) {
             ledger.end_contention();
         }
-        // 6. How short memory is, and who should know.
-        self.level(&mut report);
-        let debt = report.debt / PAGE as u64;
-        let calls = if may_call {
-            self.ask(debt, &mut report)
-        } else {
-            Vec::new()
-        };
-        // 7. Until the next one.
-        gauges::set_lending(solver.lending());
+        // 6. How short memory is, and the rest of the report.
+        self.level(world, &mut report);
         (report.policy, report.policy_panics) = (policy.name(), policy.panics);
         report.tenants = self.tenants;
+        report.took = started.elapsed();
+        world.end_round(report.took, solver.lending());
+        // 7. Until the next one.
         ids.clear();
         (self.ids, self.solver, self.policy) = (ids, Some(solver), own);
-        report.took = started.elapsed();
-        gauges::set_last_round(report.took);
-        (report, calls)
+        report
     }
 
     /// Takes the solver out, knowing of capacity and groups; notes whom to look at.
-    fn begin(&mut self, interval: Duration, wants_all: bool) -> Box<Solver> {
-        let ledger = &heap::heap().shared.ledger;
+    fn begin(&mut self, world: &impl World, interval: Duration, wants_all: bool) -> Box<Solver> {
+        let ledger = world.ledger();
         let lendable = ledger.lendable();
         let settings = Settings {
             interval,
@@ -233,121 +183,18 @@ impl Control {
         ledger.take_dirty(|id| ids.push(id));
         if wants_all || is_first {
             ids.clear();
-            let all = heap::heap().shared.all_pools();
-            ids.extend(all.map(|pool| pool.account.id()));
+            ids.extend(world.ids());
         }
         if ledger.take_touched_groups() || is_first {
-            self.meet_groups(&mut solver);
+            self.meet_groups(world, &mut solver);
         }
         solver
-    }
-
-    /// Tells the solver of groups that are new, gone, or under another contract.
-    fn meet_groups(&mut self, solver: &mut Solver) {
-        let ledger = &heap::heap().shared.ledger;
-        self.groups.resize(GROUPS, None);
-        for number in 1..GROUPS as u16 {
-            let now = ledger
-                .group(number)
-                .filter(|group| group.is_used())
-                .map(|group| Contract {
-                    weight: group.weight(),
-                    reservation: group.reservation(),
-                    limit: group.limit(),
-                });
-            let Some(known) = self
-                .groups
-                .get_mut(number as usize)
-                .filter(|known| **known != now)
-            else {
-                continue;
-            };
-            *known = now;
-            match now {
-                Some(contract) => solver.set_group(number, contract),
-                None => {
-                    // Its last tenants are gone, whether or not that has been seen.
-                    for place in &mut self.known {
-                        if let Some(known) = place.take_if(|known| known.group == number) {
-                            solver.leave(known.tag.id());
-                            self.tenants -= 1;
-                        }
-                    }
-                    solver.remove_group(number);
-                }
-            }
-        }
-    }
-
-    /// Tells solver and policy if this number is another tenant's now, or nobody's, or under another contract.
-    fn meet(&mut self, solver: &mut Solver, policy: &mut Guarded, id: u16) {
-        let index = id as usize;
-        if index >= self.known.len() {
-            self.known.resize_with(index + 1, || None);
-        }
-        let (Some(place), Some(pool)) = (self.known.get_mut(index), heap::heap().shared.pool_at(id)) else {
-            return;
-        };
-        let tag = pool.tag();
-        if self.waiting.take_if(|(waiting, _)| *waiting == id).is_some() {
-            solver.leave(id);
-        }
-        if let Some(gone) = place.take_if(|known| known.tag != tag) {
-            solver.leave(id);
-            policy.forget(TenantId::of(gone.tag));
-            self.tenants -= 1;
-        }
-        if tag == Tag::NOBODY {
-            return;
-        }
-        let account = &pool.account;
-        let is_joining = place.is_none();
-        let known = place.get_or_insert_with(|| Box::new(Known::new(tag, account, self.time)));
-        let contract = Contract {
-            weight: if pool.is_live(tag) { account.weight() } else { 0 },
-            reservation: account.reservation(),
-            limit: account.limit().max(account.reservation()),
-        };
-        let group = account.group();
-        if is_joining || known.contract != contract || known.group != group {
-            (known.contract, known.group) = (contract, group);
-            solver.join(id, contract, (group > 0).then_some(group));
-            self.tenants += u64::from(is_joining);
-        }
-    }
-
-    /// Somebody waits to be promised what is lent to others: a reservation that he asked for. Until he asks again, or for
-    /// [`PATIENCE`], the solver counts him as a tenant that has just that reservation and nothing of it: so what others
-    /// are entitled to leaves room for it, and their loans are called back.
-    fn wait(&mut self, solver: &mut Solver) {
-        let wanted = heap::heap().shared.ledger.take_wanted();
-        let is_over = |(_, since): (u16, Duration)| self.time.saturating_sub(since) >= PATIENCE;
-        if wanted == Wanted::Nothing && !self.waiting.is_some_and(is_over) {
-            return;
-        }
-        if let Some((id, _)) = self.waiting.take() {
-            solver.leave(id);
-        }
-        let next = u16::try_from(self.known.len());
-        if let (Wanted::Pages(pages, group), Ok(id)) = (wanted, next) {
-            let contract = Contract {
-                weight: 1,
-                reservation: pages,
-                limit: pages,
-            };
-            self.waiting = Some((id, self.time));
-            solver.join(id, contract, (group > 0).then_some(group));
-            let reading = Reading {
-                id,
-                ..Reading::default()
-            };
-            solver.observe(&reading, &Estimate::default());
-        }
     }
 
     /// Looks at a tenant, once a round. `None`: there is no such tenant, or it was looked at.
     fn look(
         &mut self,
+        world: &impl World,
         solver: &mut Solver,
         policy: &mut Guarded,
         id: u16,
@@ -358,8 +205,7 @@ impl Control {
         if core::mem::replace(&mut known.round, round) == round {
             return None;
         }
-        let pool = heap::heap().shared.pool_at(id)?;
-        let account = &pool.account;
+        let Place { account, .. } = world.place(id)?;
         let since = |before: &mut Pages, now: Pages| now.saturating_sub(core::mem::replace(before, now));
         let mut reading = Reading {
             id,
@@ -371,7 +217,7 @@ impl Control {
         };
         if *to_price > 0 && reading.charged > reading.protected {
             *to_price -= 1;
-            price(pool, &mut reading);
+            (reading.live, reading.free) = world.look_into(id);
         }
         let elapsed = self
             .time
@@ -401,11 +247,11 @@ impl Control {
     }
 
     /// Writes down what reports say of a tenant.
-    fn show(&self, solver: &Solver, id: u16) {
-        let (Some(figures), Some(pool)) = (solver.figures(id), heap::heap().shared.pool_at(id)) else {
+    fn show(&self, world: &impl World, solver: &Solver, id: u16) {
+        let (Some(figures), Some(place)) = (solver.figures(id), world.place(id)) else {
             return;
         };
-        let shown = pool.account.figures();
+        let shown = place.account.figures();
         // Relaxed, all: numbers to look at.
         shown.demand.store(figures.demand, Ordering::Relaxed);
         shown.credit.store(figures.credit, Ordering::Relaxed);
@@ -413,18 +259,11 @@ impl Control {
     }
 
     /// Publishes the level of pressure, and where the next one begins.
-    fn level(&mut self, report: &mut RoundReport) {
-        let ledger = &heap::heap().shared.ledger;
-        let level = pressure::of_all(ledger);
-        if level != pressure::held() {
-            let kind = match level {
-                Pressure::None => EventKind::High,
-                Pressure::Soft => EventKind::Soft,
-                Pressure::Hard => EventKind::Hard,
-                Pressure::Low => EventKind::Low,
-            };
-            heap::note(kind, Tag::ROOT, ledger.surplus().max(0).unsigned_abs());
-            pressure::publish(level);
+    fn level(&mut self, world: &impl World, report: &mut RoundReport) {
+        let (ledger, held) = (world.ledger(), world.pressure());
+        let level = pressure::of_all(ledger, held);
+        if level != held {
+            world.press(level);
         }
         ledger.publish_watermark(pressure::watermark(ledger.capacity(), level));
         let bytes = |pages: Pages| pages.saturating_mul(PAGE as u64);
@@ -445,19 +284,6 @@ impl Control {
             after: pages * PAGE as u64,
         });
     }
-
-    /// The pool of a tenant that is known, if it is still the same one's.
-    pub(super) fn pool(&self, id: u16) -> Option<(&'static Pool, &Known)> {
-        let known = self.known.get(id as usize)?.as_deref()?;
-        Some((heap::heap().shared.pool(known.tag)?, known))
-    }
-}
-
-/// Looks into a pool: what its callers have, and what lies free in depots, which is what can be had of it at once.
-fn price(pool: &Pool, reading: &mut Reading) {
-    let holdings = pool.holdings();
-    reading.live = holdings.out / PAGE as u64;
-    reading.free = holdings.depots / PAGE as u64;
 }
 
 impl Solver {

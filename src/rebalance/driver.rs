@@ -1,6 +1,7 @@
 //! When rounds are done: by a thread of their own, by hand, or by the way.
 //!
-//! Above: the user. Below: `slot.rs`, where the state lies; `control.rs`, which does a round.
+//! Above: the user. Below: `slot.rs`, where the state lies; `control.rs`, which does a round; `asking.rs`, which says whom
+//! to call after it.
 //!
 //! ```text
 //!  spawn ──▶ thread: round ─▶ sleep an interval, or until an alarm ─▶ round …   stop ──▶ retreat, last report
@@ -13,6 +14,7 @@
 //! refusals that nothing can be done about costs no more than regular rounds.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use core::time::Duration;
@@ -24,6 +26,7 @@ use super::control::{Order, next_driver};
 use super::guarded::Guarded;
 use super::policy::SharePolicy;
 use super::round_report::RoundReport;
+use super::world::Process;
 use super::{publish, slot, subscriptions};
 use crate::error::Error;
 use crate::heap;
@@ -167,7 +170,6 @@ impl Rebalancer {
             now,
             interval: self.interval,
             is_regular: true,
-            may_call: !subscriptions::is_calling(),
         })
     }
 
@@ -175,7 +177,7 @@ impl Rebalancer {
         if core::mem::take(&mut self.is_by_hand) {
             // Relaxed: as in `tick`.
             if BY_HAND.fetch_sub(1, Ordering::Relaxed) == 1 && !heap::waker().is_claimed() {
-                publish::lift();
+                publish::lift(&heap::heap().shared.ledger);
             }
         }
     }
@@ -202,9 +204,20 @@ impl fmt::Debug for Rebalancer {
     }
 }
 
-/// Does a round where the state is not out on this thread, then the calls it asks for.
+/// Does a round where the state is not out on this thread, then the calls that it gives reason for, unless in a callback.
 fn round(order: Order<'_>) -> RoundReport {
-    let done = tenant::in_root(|| Some(slot::take()?.control().round(order)));
+    let done = tenant::in_root(|| {
+        let mut held = slot::take()?;
+        let control = held.control();
+        let mut report = control.round(&Process, order);
+        let may_call = report.round > 0 && !subscriptions::is_calling();
+        let calls = if may_call {
+            control.ask(&mut report)
+        } else {
+            Vec::new()
+        };
+        Some((report, calls))
+    });
     let Some((mut report, calls)) = done else {
         return RoundReport::default();
     };
@@ -226,7 +239,6 @@ pub(crate) fn maintain() {
         now: clock(),
         interval: INTERVAL,
         is_regular: false,
-        may_call: !subscriptions::is_calling(),
     });
 }
 

@@ -6,9 +6,10 @@
 //! ```text
 //!  driver.rs     when: the thread, ticks by hand          ─▶ slot.rs      the state between rounds
 //!  control.rs    the state; a round from end to end       ─▶ guarded.rs   a policy that may panic
-//!  publish.rs    what was decided, into the accounts      ─▶ pressure.rs  how short memory is
+//!  known.rs      who there is, under which contract       ─▶ pressure.rs  how short memory is
+//!  publish.rs    what was decided, into the accounts      ─▶ world.rs     accounts and pools: this process's, or made up
 //!  asking.rs     whom to ask for memory                   ─▶ subscriptions.rs  who is told
-//!  round_report.rs, gauges.rs  what was done
+//!  round_report.rs, gauges.rs  what was done                  simulation.rs     rounds where nothing is real
 //!  ──────────────────────────────────────────────────────
 //!  round.rs      one round, step by step                  ┐
 //!  solver.rs     what is remembered between rounds        │ the frame
@@ -41,6 +42,7 @@ mod estimate;
 mod fill;
 mod gauges;
 mod guarded;
+mod known;
 mod lending;
 mod member;
 mod plan;
@@ -56,6 +58,7 @@ pub mod simulation;
 mod slot;
 mod solver;
 mod subscriptions;
+mod world;
 
 #[cfg(test)]
 mod tests;
@@ -80,7 +83,7 @@ use policy::Metric;
 
 /// How short memory is for all.
 pub(crate) fn level() -> Pressure {
-    pressure::of_all(&heap::heap().shared.ledger)
+    pressure::of_all(&heap::heap().shared.ledger, pressure::held())
 }
 
 /// Takes the locks of this layer for a fork.

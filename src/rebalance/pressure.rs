@@ -101,12 +101,12 @@ pub(super) fn level(room: i64, whole: Pages, held: Pressure) -> Pressure {
     entered.max(stays)
 }
 
-/// The level of the whole now.
-pub(super) fn of_all(ledger: &Ledger) -> Pressure {
+/// The level of the whole now, where it was `held` before.
+pub(super) fn of_all(ledger: &Ledger, held: Pressure) -> Pressure {
     match ledger.capacity() {
         NO_LIMIT => Pressure::None,
         _ if ledger.overdraft() > ledger.headroom() => Pressure::Low,
-        capacity => level(ledger.surplus(), capacity, held()),
+        capacity => level(ledger.surplus(), capacity, held),
     }
 }
 
@@ -175,7 +175,7 @@ pub(crate) fn of_account(ledger: &Ledger, account: &Account) -> Pressure {
     let shared = if is_covered {
         Pressure::None
     } else {
-        of_all(ledger).max(of_group.min(Pressure::Hard))
+        of_all(ledger, held()).max(of_group.min(Pressure::Hard))
     };
     own.min(Pressure::Hard).max(shared)
 }

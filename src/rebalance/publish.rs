@@ -1,6 +1,6 @@
 //! Telling the accounts what was decided, and reclaiming for whom waits.
 //!
-//! Above: `control.rs`. Below: the ledger.
+//! Above: `control.rs`. Below: the ledger of a world.
 //!
 //! Lowered shares come first, since what they give back pays for those that rise; then these, in their order, each as far
 //! as there is something. All of it happens while nobody is made, retired or given another contract (in stretches, so
@@ -14,12 +14,10 @@ use super::plan::Reason;
 use super::round::Decisions;
 use super::round_report::{RoundReport, Transfer, TransferReason};
 use super::solver::Solver;
+use super::world::{Place, Process, World};
 use crate::base::units::PAGE;
-use crate::heap;
-use crate::ledger::{CLAIM_UNITS, GROUPS, LEVEL_SHIFT, NO_LEVEL, Pages};
-use crate::pool::Pool;
-use crate::span::Tag;
-use crate::tenant::{self, TenantId};
+use crate::ledger::{CLAIM_UNITS, GROUPS, LEVEL_SHIFT, Ledger, NO_LEVEL, Pages};
+use crate::tenant::TenantId;
 
 /// Shares that are moved under one hold of the registry: some ten microseconds.
 const STRETCH: usize = 256;
@@ -28,37 +26,38 @@ const STRETCH: usize = 256;
 const TRIMMED: usize = 16;
 
 /// What a tenant is protected from its first moment; as where it is made.
-const FIRST_SPAN: Pages = 1;
+pub(super) const FIRST_SPAN: Pages = 1;
 
 impl Control {
     /// Tells the accounts. The first round of a driver tells all levels, since the one before it may have lifted them.
     pub(super) fn publish(
         &mut self,
+        world: &impl World,
         solver: &mut Solver,
         decisions: &Decisions,
         is_regular: bool,
         is_first: bool,
         report: &mut RoundReport,
     ) {
-        let ledger = &heap::heap().shared.ledger;
+        let ledger = world.ledger();
         // 1. What only reports and refusals read.
         for (id, pages) in &decisions.entitlements {
-            if let Some((pool, _)) = self.pool(*id) {
-                pool.account.set_entitlement(*pages);
+            if let Some(place) = self.place(world, *id) {
+                place.account.set_entitlement(*pages);
             }
             self.entitle(*id, *pages, report);
         }
         // 2. Shares: down, then up.
-        report.lowered = self.protect(solver, &decisions.lowered);
-        report.raised = self.protect(solver, &decisions.raised);
+        report.lowered = self.protect(world, solver, &decisions.lowered);
+        report.raised = self.protect(world, solver, &decisions.raised);
         // 3. Allowances. Nobody would lift them again if rounds do not follow.
         for (id, units) in &decisions.claims {
-            if let Some((pool, _)) = self.pool(*id) {
-                pool.account.set_claim(*units);
+            if let Some(place) = self.place(world, *id) {
+                place.account.set_claim(*units);
             }
         }
         if !is_regular {
-            lift();
+            lift(ledger);
         } else if is_first {
             ledger.publish_level(0, published(solver.level));
             for (group, of_group) in &solver.groups {
@@ -71,8 +70,8 @@ impl Control {
         }
         // 4. Whose frees flow back.
         for (id, is_frozen) in &decisions.frozen {
-            if let Some((pool, _)) = self.pool(*id) {
-                pool.account.set_frozen(*is_frozen);
+            if let Some(place) = self.place(world, *id) {
+                place.account.set_frozen(*is_frozen);
                 let count = if *is_frozen {
                     &mut report.frozen.0
                 } else {
@@ -89,17 +88,19 @@ impl Control {
     }
 
     /// Moves what is protected to these wishes, as far as there is something. Returns how many moved, and by how many bytes.
-    fn protect(&mut self, solver: &mut Solver, wishes: &[(u16, Pages)]) -> (u64, u64) {
-        let ledger = &heap::heap().shared.ledger;
+    fn protect(&mut self, world: &impl World, solver: &mut Solver, wishes: &[(u16, Pages)]) -> (u64, u64) {
+        let ledger = world.ledger();
         let (mut moved, mut bytes) = (0, 0);
         let mut granted: Vec<(u16, Pages)> = Vec::with_capacity(STRETCH);
         for stretch in wishes.chunks(STRETCH) {
-            tenant::while_all_stand(|| {
+            world.while_all_stand(|| {
                 for (id, wish) in stretch {
-                    let Some((pool, _)) = self.pool(*id) else { continue };
-                    let (account, before) = (&pool.account, pool.account.protected());
+                    let Some(place) = self.place(world, *id) else {
+                        continue;
+                    };
+                    let Place { account, is_live, .. } = place;
+                    let before = account.protected();
                     let wish = (*wish).max(account.reservation()).min(account.limit());
-                    let is_live = pool.is_live(pool.tag());
                     let pages = ledger.protect(account, if is_live { wish } else { 0 });
                     moved += u64::from(pages != before);
                     bytes += pages.abs_diff(before) * PAGE as u64;
@@ -116,11 +117,16 @@ impl Control {
 
     /// Has free memory flow back: what the plan moves; and while a debt is open, what those keep whose loans are called
     /// back, and sleeping threads. Then the shares that wait for it rise once more.
-    pub(super) fn reclaim(&mut self, solver: &mut Solver, decisions: &Decisions, report: &mut RoundReport) {
+    pub(super) fn reclaim(
+        &mut self,
+        world: &impl World,
+        solver: &mut Solver,
+        decisions: &Decisions,
+        report: &mut RoundReport,
+    ) {
         if decisions.transfers.is_empty() && decisions.debt == 0 {
             return;
         }
-        let shared = &heap::heap().shared;
         let mut given: Vec<(u16, Pages)> = Vec::new();
         let planned = decisions.transfers.iter().map(|line| line.from);
         let frozen = decisions
@@ -136,19 +142,20 @@ impl Control {
             if given.iter().any(|(other, _)| *other == id) {
                 continue;
             }
-            if let Some((pool, _)) = self.pool(id) {
-                let before = pool.account.emptied();
-                pool.trim(shared);
-                given.push((id, pool.account.emptied() - before));
+            if let Some(Place { account, .. }) = self.place(world, id) {
+                let before = account.emptied();
+                world.trim(id);
+                given.push((id, account.emptied() - before));
             }
         }
         if decisions.debt > 0 {
-            heap::heap().flush_sleeping();
+            world.flush_sleeping();
         }
         let all: Pages = given.iter().map(|(_, pages)| *pages).sum();
         report.reclaimed = all * PAGE as u64;
         for line in &decisions.transfers {
-            let (Some((from, _)), Some((to, _))) = (self.pool(line.from), self.pool(line.to)) else {
+            let places = [line.from, line.to].map(|id| self.place(world, id));
+            let [Some(from), Some(to)] = places else {
                 continue;
             };
             // What a donor gave goes to its lines in their order.
@@ -159,8 +166,8 @@ impl Control {
                 moved
             });
             report.transfers.push(Transfer {
-                from: TenantId::of(from.tag()),
-                to: TenantId::of(to.tag()),
+                from: TenantId::of(from.tag),
+                to: TenantId::of(to.tag),
                 planned: line.pages * PAGE as u64,
                 moved: moved * PAGE as u64,
                 reason: match line.reason {
@@ -171,7 +178,7 @@ impl Control {
             });
         }
         if decisions.debt > 0 {
-            let (moved, bytes) = self.protect(solver, &decisions.raised);
+            let (moved, bytes) = self.protect(world, solver, &decisions.raised);
             report.raised = (report.raised.0.max(moved), report.raised.1 + bytes);
         }
     }
@@ -184,8 +191,7 @@ fn published(level: Level) -> u64 {
 }
 
 /// Has no allowance bind, where no round would say when to end it.
-pub(super) fn lift() {
-    let ledger = &heap::heap().shared.ledger;
+pub(super) fn lift(ledger: &Ledger) {
     (0..GROUPS as u16).for_each(|group| ledger.publish_level(group, NO_LEVEL));
     ledger.end_contention();
 }
@@ -193,22 +199,23 @@ pub(super) fn lift() {
 /// Takes back everything that only rounds can keep up to date: without them reservations are protected, the rest is
 /// there for whoever comes first, and no allowance binds.
 pub(super) fn retreat() {
-    let shared = &heap::heap().shared;
-    let ledger = &shared.ledger;
-    lift();
+    let (world, ledger) = (&Process, Process.ledger());
+    lift(ledger);
     ledger.publish_watermark(0);
     ledger.publish_eta(core::time::Duration::MAX);
     ledger.publish_donors(core::iter::empty());
-    let settle = |pool: &'static Pool| {
-        let (account, tag) = (&pool.account, pool.tag());
+    let settle = |place: Place<'_>| {
+        let account = place.account;
         account.set_frozen(false);
         account.set_claim(account.weight().saturating_mul(CLAIM_UNITS));
-        let is_live = tag != Tag::NOBODY && pool.is_live(tag);
         let kept = account.reservation().max(FIRST_SPAN).min(account.limit());
-        ledger.protect(account, if is_live { kept } else { 0 });
+        ledger.protect(account, if place.is_live { kept } else { 0 });
     };
-    let mut pools = shared.all_pools().peekable();
-    while pools.peek().is_some() {
-        tenant::while_all_stand(|| pools.by_ref().take(STRETCH).for_each(settle));
+    let mut ids = world.ids().peekable();
+    while ids.peek().is_some() {
+        world.while_all_stand(|| {
+            let places = ids.by_ref().take(STRETCH).filter_map(|id| world.place(id));
+            places.for_each(settle);
+        });
     }
 }

@@ -17,8 +17,8 @@ impl TenantId {
         Tag::from_bits(self.0)
     }
 
-    /// Any id, for tests of what is kept by id, and for simulations.
-    #[cfg(any(test, feature = "simulation"))]
+    /// Any id, for tests of what is kept by id.
+    #[cfg(test)]
     pub(crate) fn made_up(index: u16, generation: u64) -> Self {
         Self::of(Tag::new(index, generation))
     }

@@ -1,0 +1,173 @@
+//! Who there is: what the rebalancer knows of each tenant, and what has changed of contracts and membership.
+//!
+//! Above: `control.rs`, at the beginning of a round. Below: the solver and the policy, which are told.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use super::asking::Asked;
+use super::contract::Contract;
+use super::control::Control;
+use super::guarded::Guarded;
+use super::member::Reading;
+use super::policy::Estimate;
+use super::solver::Solver;
+use super::world::{Place, World};
+use crate::ledger::{Account, GROUPS, Pages, Wanted};
+use crate::span::Tag;
+use crate::tenant::TenantId;
+
+/// How long what somebody waits for is held back from others if he does not ask again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is known of a tenant since the last look.
+pub(super) struct Known {
+    pub(super) tag: Tag,
+    contract: Contract,
+    group: u16,
+    /// E, as it was published.
+    pub(super) entitlement: Pages,
+    pub(super) denied_pages: Pages,
+    pub(super) emptied: Pages,
+    /// When it was looked at.
+    pub(super) at: Duration,
+    /// The round in which it was.
+    pub(super) round: u64,
+    pub(super) asked: Asked,
+}
+
+impl Known {
+    /// What it was refused counts from now on, or from its beginning.
+    fn new(tag: Tag, account: &Account, at: Duration, from_now_on: bool) -> Self {
+        Self {
+            tag,
+            contract: Contract {
+                weight: 0,
+                reservation: 0,
+                limit: 0,
+            },
+            group: 0,
+            entitlement: 0,
+            denied_pages: if from_now_on { account.denied_pages() } else { 0 },
+            emptied: account.emptied(),
+            at,
+            round: 0,
+            asked: Asked::default(),
+        }
+    }
+}
+
+impl Control {
+    /// Tells the solver of groups that are new, gone, or under another contract.
+    pub(super) fn meet_groups(&mut self, world: &impl World, solver: &mut Solver) {
+        self.groups.resize(GROUPS, None);
+        for number in 1..GROUPS as u16 {
+            let now = world
+                .ledger()
+                .group(number)
+                .filter(|group| group.is_used())
+                .map(|group| Contract {
+                    weight: group.weight(),
+                    reservation: group.reservation(),
+                    limit: group.limit(),
+                });
+            let Some(known) = self
+                .groups
+                .get_mut(number as usize)
+                .filter(|known| **known != now)
+            else {
+                continue;
+            };
+            *known = now;
+            match now {
+                Some(contract) => solver.set_group(number, contract),
+                None => {
+                    // Its last tenants are gone, whether or not that has been seen.
+                    for place in &mut self.known {
+                        if let Some(known) = place.take_if(|known| known.group == number) {
+                            solver.leave(known.tag.id());
+                            self.tenants -= 1;
+                        }
+                    }
+                    solver.remove_group(number);
+                }
+            }
+        }
+    }
+
+    /// Tells solver and policy if this number is another tenant's now, or nobody's, or under another contract.
+    pub(super) fn meet(&mut self, world: &impl World, solver: &mut Solver, policy: &mut Guarded, id: u16) {
+        let index = id as usize;
+        if index >= self.known.len() {
+            self.known.resize_with(index + 1, || None);
+        }
+        let (Some(entry), Some(place)) = (self.known.get_mut(index), world.place(id)) else {
+            return;
+        };
+        let Place {
+            account,
+            tag,
+            is_live,
+        } = place;
+        if self.waiting.take_if(|(waiting, _)| *waiting == id).is_some() {
+            solver.leave(id);
+        }
+        if let Some(gone) = entry.take_if(|known| known.tag != tag) {
+            solver.leave(id);
+            policy.forget(TenantId::of(gone.tag));
+            self.tenants -= 1;
+        }
+        if tag == Tag::NOBODY {
+            return;
+        }
+        let is_joining = entry.is_none();
+        let (at, from_now_on) = (self.time, self.is_resumed);
+        let known = entry.get_or_insert_with(|| Box::new(Known::new(tag, account, at, from_now_on)));
+        let contract = Contract {
+            weight: if is_live { account.weight() } else { 0 },
+            reservation: account.reservation(),
+            limit: account.limit().max(account.reservation()),
+        };
+        let group = account.group();
+        if is_joining || known.contract != contract || known.group != group {
+            (known.contract, known.group) = (contract, group);
+            solver.join(id, contract, (group > 0).then_some(group));
+            self.tenants += u64::from(is_joining);
+        }
+    }
+
+    /// Somebody waits to be promised what is lent to others: a reservation that he asked for. Until he asks again, or for
+    /// [`PATIENCE`], the solver counts him as a tenant that has just that reservation and nothing of it: so what others
+    /// are entitled to leaves room for it, and their loans are called back.
+    pub(super) fn wait(&mut self, world: &impl World, solver: &mut Solver) {
+        let wanted = world.ledger().take_wanted();
+        let is_over = |(_, since): (u16, Duration)| self.time.saturating_sub(since) >= PATIENCE;
+        if wanted == Wanted::Nothing && !self.waiting.is_some_and(is_over) {
+            return;
+        }
+        if let Some((id, _)) = self.waiting.take() {
+            solver.leave(id);
+        }
+        let next = u16::try_from(self.known.len());
+        if let (Wanted::Pages(pages, group), Ok(id)) = (wanted, next) {
+            let contract = Contract {
+                weight: 1,
+                reservation: pages,
+                limit: pages,
+            };
+            self.waiting = Some((id, self.time));
+            solver.join(id, contract, (group > 0).then_some(group));
+            let reading = Reading {
+                id,
+                ..Reading::default()
+            };
+            solver.observe(&reading, &Estimate::default());
+        }
+    }
+
+    /// The place of a tenant that is known, if it is still the same one's.
+    pub(super) fn place<'a>(&self, world: &'a impl World, id: u16) -> Option<Place<'a>> {
+        let known = self.known.get(id as usize)?.as_deref()?;
+        world.place(id).filter(|place| place.tag == known.tag)
+    }
+}
