@@ -7,7 +7,7 @@
 //! |---|---|
 //! | vacant | its pool has nobody's tag |
 //! | live | its name is known, its pool may be entered |
-//! | draining | retired; something is charged, a thread is inside, or a handle or arena refers to it |
+//! | draining | retired; something is charged, a thread is inside, or a handle refers to it |
 //!
 //! **Generation**: an id's generations ascend and never repeat; an id that has used them up is set aside.
 //! **Last seen**: an id becomes vacant only when, after it was marked retired, no thread has it in use
