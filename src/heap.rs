@@ -11,7 +11,7 @@ mod events;
 mod notice;
 mod waker;
 
-pub(crate) use behalf::{Behalf, dangling, give_large};
+pub(crate) use behalf::{Behalf, ChunkRequest, Piece, dangling};
 pub use events::EventKind;
 pub(crate) use events::{Entry as EventEntry, KEPT as EVENTS_KEPT};
 pub(crate) use notice::{deny, note, read_events, waker, want};

@@ -62,7 +62,10 @@ pub use rebalance::{
     Transfer, TransferReason, policy,
 };
 #[cfg(not(loom))]
-pub use report::{Event, ProcessStats, Snapshot, TenantStats, events, events_into, snapshot, snapshot_into};
+pub use report::{
+    Event, Holder, Lending, ProcessStats, Snapshot, TenantStats, Who, events, events_into, lending_into,
+    snapshot, snapshot_into,
+};
 #[cfg(not(loom))]
 pub use tenant::{
     Arena, Charge, Entered, Group, GroupBuilder, InTenant, Tenant, TenantAlloc, TenantBuilder, TenantFuture,

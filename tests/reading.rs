@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::well_in_child;
-use tenancy::{Tenancy, Tenant, TenantStats};
+use tenancy::{Lending, Tenancy, Tenant, TenantStats};
 
 /// Counts what goes through the door.
 struct Counting(Tenancy);
@@ -69,6 +69,9 @@ fn numbers_are_read_without_allocating() {
         assert_eq!(calls_of(|| assert_eq!(tenancy::snapshot_into(&mut rows), 21)), 0);
         assert_eq!(calls_of(|| assert_eq!(tenancy::snapshot_into(&mut few), 3)), 0);
         assert_eq!(calls_of(|| assert_eq!(tenancy::snapshot_into(&mut []), 0)), 0);
+        let mut lending = [Lending::default(); 90];
+        assert_eq!(calls_of(|| assert_eq!(tenancy::lending_into(&mut lending), 0)), 0);
+        assert_eq!(calls_of(|| assert!(tenants[0].last_refusal().is_none())), 0);
         // Nor does what happens to memory as a whole.
         assert_eq!(
             calls_of(|| tenants.iter().for_each(|tenant| drop(tenant.enter()))),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, from_str, from_value, json, to_string, to_value};
-use tenancy::{Config, Fit, OnLimit, ProcessStats, Snapshot, Tenant, TenantId, TenantStats};
+use tenancy::{Config, Fit, OnLimit, ProcessStats, Snapshot, Tenant, TenantId, TenantStats, Who};
 
 #[track_caller]
 fn assert_returns<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
@@ -92,6 +92,23 @@ fn a_snapshot_returns() {
         .iter()
         .find(|row| row["name"] == tenant.name());
     assert_eq!(row.unwrap()["stats"]["id"], json!(tenant.id().to_string()));
+}
+
+#[test]
+fn who_lives_on_whose_memory_returns() {
+    let value = json!({"tenants": [], "process": {}, "lending": [
+        {"borrower": "3.1", "lender": "0.1", "bytes": 8192},
+        {"borrower": "others", "lender": "nobody", "bytes": 4096},
+    ]});
+    let read: Snapshot = from_value(value.clone()).unwrap();
+    assert_eq!(read.lending[0].lender, Who::Tenant(Tenant::root().id()));
+    assert_eq!(
+        (read.lending[1].borrower, read.lending[1].lender),
+        (Who::Others, Who::Nobody)
+    );
+    assert_eq!(to_value(&read).unwrap()["lending"], value["lending"]);
+    let older: Snapshot = from_value(json!({"tenants": [], "process": {}})).unwrap();
+    assert!(older.lending.is_empty());
 }
 
 #[test]

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use common::{Random, well_in_child};
 use tenancy::policy::{Estimate, Observation, SharePolicy};
 use tenancy::{
-    Charge, Config, Error, EventKind, Group, OnLimit, Pressure, Rebalancer, Subscription, Tenancy, Tenant,
-    TenantId,
+    Charge, Config, Error, EventKind, Group, Lending, OnLimit, Pressure, Rebalancer, Subscription, Tenancy,
+    Tenant, TenantId, Who,
 };
 
 #[global_allocator]
@@ -156,6 +156,133 @@ fn idle_capacity_is_borrowed_with_no_round_in_between() {
             assert!(after.abs_diff(lent.unwrap()) <= MIB, "{after} {lent:?}");
         },
     );
+}
+
+#[test]
+fn who_lives_on_whose_memory_adds_up() {
+    in_process("who_lives_on_whose_memory_adds_up", 256 * MIB, || {
+        assert_eq!(
+            tenancy::snapshot().lending,
+            [],
+            "before the first round nobody is entitled to anything"
+        );
+        let _idle: Vec<Hungry> = (0..12)
+            .map(|n| Hungry::new(&format!("idle {n}"), 100 + n))
+            .collect();
+        let mut busy: Vec<Hungry> = (0..12).map(|n| Hungry::new(&format!("busy {n}"), 100)).collect();
+        Rebalancer::new().tick(Duration::ZERO);
+        for turn in 0..100 {
+            busy.iter_mut().skip(turn % 12).for_each(|one| {
+                one.take();
+            });
+        }
+        let snapshot = tenancy::snapshot();
+        let sum = |of: &dyn Fn(&Lending) -> bool| {
+            let lines = snapshot.lending.iter().filter(|line| of(line));
+            lines.map(|line| line.bytes).sum::<u64>()
+        };
+        let (mut borrowers, mut lenders) = (0, 0);
+        for (_, row) in &snapshot.tenants {
+            let who = Who::Tenant(row.id);
+            let (has, gives) = (sum(&|line| line.borrower == who), sum(&|line| line.lender == who));
+            assert!([0, row.borrowed].contains(&has), "{has}\n{snapshot}");
+            assert!([0, row.lent].contains(&gives), "{gives}\n{snapshot}");
+            (borrowers, lenders) = (borrowers + u32::from(has > 0), lenders + u32::from(gives > 0));
+        }
+        assert_eq!((borrowers, lenders), (8, 8), "{snapshot}");
+        let borrowed = snapshot.tenants.iter().map(|(_, row)| row.borrowed).sum::<u64>();
+        let lent = snapshot.tenants.iter().map(|(_, row)| row.lent).sum::<u64>();
+        assert!(borrowed > 30 * MIB, "{snapshot}");
+        assert_eq!(sum(&|_| true), borrowed);
+        assert_eq!(sum(&|line| line.lender == Who::Nobody), borrowed - lent);
+        assert_eq!(sum(&|line| line.borrower == Who::Nobody), 0);
+        // Printed are the largest ten, the others together, and what all borrow.
+        let text = snapshot.to_string();
+        let table: Vec<&str> = text
+            .lines()
+            .skip_while(|line| !line.starts_with("lender"))
+            .collect();
+        assert!(
+            table[1].contains("busy") && table[11].starts_with("others"),
+            "{text}"
+        );
+        assert!(
+            table[12].starts_with("total") && table[13].starts_with("capacity"),
+            "{text}"
+        );
+        // The form that does not allocate says the same, but for a page where it divides apart.
+        let mut lines = [Lending::default(); 90];
+        let count = tenancy::lending_into(&mut lines);
+        assert_eq!(count, snapshot.lending.len());
+        assert!(
+            lines[0].bytes.abs_diff(snapshot.lending[0].bytes) <= 16 << 10,
+            "{:?}",
+            lines[0]
+        );
+        assert_eq!(tenancy::lending_into(&mut lines[..3]), 3);
+    });
+}
+
+#[test]
+fn a_refusal_names_who_holds_most_above_its_entitlement() {
+    let name = "a_refusal_names_who_holds_most_above_its_entitlement";
+    in_process(name, 256 * MIB, || {
+        let late = Tenant::builder("late").build().unwrap();
+        assert_eq!(late.last_refusal(), None);
+        let mut others = ["small", "large", "middle"].map(|name| Hungry::new(name, 1));
+        let crowd = Group::builder("crowd").weight(1).limit(16 * MIB).build().unwrap();
+        let member = |name: &str| Tenant::builder(name).group(&crowd).build().unwrap();
+        let (first, second) = (member("first"), member("second"));
+        let _most = first.try_charge(15 * MIB).unwrap();
+        let mut rebalancer = Rebalancer::new();
+        rebalancer.tick(Duration::ZERO);
+        for (one, spans) in others.iter_mut().zip([40, 240, 120]) {
+            (0..spans).for_each(|_| assert!(one.take()));
+        }
+        rebalancer.tick(ROUND);
+        others[1].take_all();
+        // Named is what they hold by now, not what they held in the round.
+        let holders = |refusal: &tenancy::Event| {
+            let holders = refusal.holders().iter();
+            holders
+                .map(|holder| (holder.tenant, holder.bytes))
+                .collect::<Vec<_>>()
+        };
+        let top =
+            [1, 2].map(|index: usize| (others[index].tenant.id(), others[index].tenant.stats().borrowed));
+        let refused = late.try_charge(200 * MIB);
+        assert!(
+            matches!(refused, Err(Error::EntitlementPending { .. })),
+            "{refused:?}"
+        );
+        let refusal = late.last_refusal().unwrap();
+        assert_eq!((refusal.kind, refusal.bytes), (EventKind::Denied, 200 * MIB));
+        assert_eq!(holders(&refusal)[..2], top);
+        assert_eq!(holders(&refusal)[2].0, first.id());
+        let text = refusal.to_string();
+        assert!(
+            text.contains("above their entitlements: large by ") && text.contains(", middle by "),
+            "{text}"
+        );
+        // A reservation that is lent.
+        let refused = late.set_reservation(200 * MIB);
+        assert!(
+            matches!(refused, Err(Error::EntitlementPending { .. })),
+            "{refused:?}"
+        );
+        let refusal = late.last_refusal().unwrap();
+        assert_eq!(refusal.kind, EventKind::Pending, "{refusal}");
+        assert_eq!(holders(&refusal)[..2], top);
+        // At a group's limit it is who is in the group, and at his own nobody else.
+        assert!(second.try_charge(8 * MIB).is_err());
+        let refusal = second.last_refusal().unwrap();
+        assert_eq!(refusal.kind, EventKind::Max);
+        assert_eq!(holders(&refusal), [(first.id(), first.stats().borrowed)]);
+        late.set_limit(Some(MIB)).unwrap();
+        assert!(late.try_charge(2 * MIB).is_err());
+        let refusal = late.last_refusal().unwrap();
+        assert_eq!((refusal.kind, refusal.holders().len()), (EventKind::Max, 0));
+    });
 }
 
 #[test]
@@ -524,6 +651,80 @@ fn groups_share_first_and_their_tenants_after() {
                 tenancy::snapshot()
             );
         }
+    });
+}
+
+#[test]
+fn what_a_group_reserves_is_there_for_its_members_and_for_nobody_else() {
+    let name = "what_a_group_reserves_is_there_for_its_members_and_for_nobody_else";
+    in_process(name, 256 * MIB, || {
+        // Entitled to just what it reserves.
+        let gold = Group::builder("gold")
+            .weight(1)
+            .reservation(64 * MIB)
+            .build()
+            .unwrap();
+        let mut busy = Hungry::new("busy", 100);
+        busy.take_all();
+        let without = busy.charged();
+        assert!(without < 192 * MIB, "{}", tenancy::snapshot());
+        // 1. Who comes late has it at once, without a round, and no more than it.
+        let member = |name: &str| Hungry {
+            tenant: Tenant::builder(name).group(&gold).build().unwrap(),
+            held: VecDeque::new(),
+        };
+        let (mut one, mut two) = (member("one"), member("two"));
+        let all = one.tenant.try_charge(63 * MIB).unwrap();
+        assert!(two.take() && one.tenant.try_charge(2 * MIB).is_err());
+        (two.held, _) = (VecDeque::new(), drop(all));
+        // 2. Rounds change nothing of that, owe nobody for it, and lend none of it.
+        let mut rebalancer = Rebalancer::new();
+        for round in 0..30 {
+            let report = rebalancer.tick(ROUND * round);
+            busy.take_all();
+            assert_eq!(report.debt, 0, "{report}");
+            assert!(busy.charged() <= without, "{}", tenancy::snapshot());
+            if round % 3 == 2 {
+                while one.take() | two.take() {}
+                let held = one.charged() + two.charged();
+                assert!(held > 64 * MIB - 2 * SPAN, "{held}\n{}", tenancy::snapshot());
+                (one.held, two.held) = (VecDeque::new(), VecDeque::new());
+            }
+        }
+        // 3. What is lent cannot be promised yet, and nothing has changed.
+        let silver = || Group::builder("silver").reservation(32 * MIB).build();
+        match silver() {
+            Err(Error::EntitlementPending { debt, .. }) => assert!(debt > 30 * MIB, "{debt}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(Group::get("silver"), None);
+        let refused = gold.set_reservation(100 * MIB);
+        assert!(
+            matches!(refused, Err(Error::EntitlementPending { .. })),
+            "{refused:?}"
+        );
+        // 4. It comes as it is freed, and goes back when the group ends.
+        let mut round = 30;
+        let silver = loop {
+            busy.held.pop_front();
+            busy.take();
+            rebalancer.tick(ROUND * round);
+            round += 1;
+            match silver() {
+                Ok(group) => break group,
+                Err(Error::EntitlementPending { .. }) => assert!(round < 400, "{}", tenancy::snapshot()),
+                Err(error) => panic!("{error}"),
+            }
+        };
+        silver.retire().unwrap();
+        rebalancer.tick(ROUND * (round + 20));
+        rebalancer.tick(ROUND * (round + 40));
+        busy.take_all();
+        assert!(
+            busy.charged().abs_diff(without) <= 2 * MIB,
+            "{}",
+            tenancy::snapshot()
+        );
     });
 }
 

@@ -31,11 +31,27 @@ impl Thread {
         class: usize,
         purpose: Purpose,
     ) -> Option<NonNull<u8>> {
+        match self.allocate_in_kept(pool, tag, class, purpose) {
+            Some(block) => block,
+            None if pool.is_live(tag) => pool.allocate(self.shared(), class, purpose),
+            None => None,
+        }
+    }
+
+    /// The same from a cache that this thread keeps for the tenant, or which it gets now because it was named or visited
+    /// often enough. `None`: it has none, or the tenant has retired.
+    pub(crate) fn allocate_in_kept(
+        &'static self,
+        pool: &'static Pool,
+        tag: Tag,
+        class: usize,
+        purpose: Purpose,
+    ) -> Option<Option<NonNull<u8>>> {
         if self.current().tag() == tag {
             let cache = self.settled();
             // The tenant may just have been found to have retired.
             if cache.tag() == tag {
-                return self.allocate_from(cache, class, purpose);
+                return cache.keeps().then(|| self.allocate_from(cache, class, purpose));
             }
         }
         if !pool.is_live(tag) {
@@ -43,16 +59,46 @@ impl Thread {
         }
         let kept = |cache: &'static Cache| self.allocate_from(cache, class, purpose);
         if let Some(block) = self.with_kept(pool, tag, kept) {
-            return block;
+            return Some(block);
         }
-        if self.name(pool, tag)
-            && let Some(cache) = self.bound(pool, tag)
-        {
-            let block = pool.is_live(tag).then(|| kept(cache)).flatten();
-            cache.parking.park();
-            return block;
+        if !self.name(pool, tag) {
+            return None;
         }
-        pool.allocate(self.shared(), class, purpose)
+        let cache = self.bound(pool, tag)?;
+        let block = pool.is_live(tag).then(|| kept(cache));
+        cache.parking.park();
+        block
+    }
+
+    /// A block of `class` that lies at hand in the cache that this thread keeps for the tenant while another one is
+    /// current.
+    #[inline(always)]
+    pub(crate) fn take_at_hand(
+        &'static self,
+        pool: &'static Pool,
+        tag: Tag,
+        class: usize,
+    ) -> Option<NonNull<u8>> {
+        // SAFETY: the class exists, and the cache is active on this thread.
+        self.with_kept(pool, tag, |cache| NonNull::new(unsafe { cache.allocate(class) }))?
+    }
+
+    /// Takes a block of `class` back to that cache. `false`: it is not that tenant's, or there is no room at hand.
+    ///
+    /// # Safety
+    ///
+    /// The block is live, was allocated as one of `class`, and is the caller's.
+    #[inline(always)]
+    pub(crate) unsafe fn give_at_hand(
+        &'static self,
+        pool: &'static Pool,
+        tag: Tag,
+        class: usize,
+        block: NonNull<u8>,
+    ) -> bool {
+        // SAFETY: the caller's promise, and the cache is active on this thread.
+        let give = |cache: &'static Cache| unsafe { cache.deallocate(class, block.as_ptr()) };
+        self.with_kept(pool, tag, give) == Some(true)
     }
 
     /// A block from a cache that is active on this thread: what is at hand first. The slow half takes the magazine in use
@@ -104,6 +150,7 @@ impl Thread {
     }
 
     /// Runs `act` on the cache that this thread keeps for a live tenant and has parked. `None`: there is none.
+    #[inline]
     fn with_kept<T>(
         &'static self,
         pool: &'static Pool,

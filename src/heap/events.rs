@@ -12,6 +12,12 @@ use crate::span::Tag;
 /// Entries that are kept.
 pub(crate) const KEPT: usize = 128;
 
+/// Those who hold most above their entitlements, the one with most first; of nobody 0 pages.
+pub(crate) type Holders = [(Tag, Pages); 3];
+
+/// No such tenants.
+pub(crate) const NO_HOLDERS: Holders = [(Tag::NOBODY, 0); 3];
+
 /// An event joins one of the last so many entries …
 const NEAR: usize = 16;
 
@@ -36,6 +42,8 @@ pub enum EventKind {
     Max,
     /// A tenant was refused memory below its limit: there was none to be had.
     Denied,
+    /// A reservation could not be promised: it is lent at present. Of a tenant yet to be made it is root's event.
+    Pending,
     /// A tenant's ambient allocations went over its limit, or over the capacity.
     Overdraft,
     /// A tenant was asked to free memory and did not in time.
@@ -59,6 +67,8 @@ pub(crate) struct Entry {
     /// Of all of them together.
     pub(crate) pages: Pages,
     pub(crate) count: u64,
+    /// As the first one happened.
+    pub(crate) holders: Holders,
 }
 
 impl Entry {
@@ -69,6 +79,7 @@ impl Entry {
         tag: Tag::NOBODY,
         pages: 0,
         count: 0,
+        holders: NO_HOLDERS,
     };
 }
 
@@ -87,7 +98,15 @@ impl Ring {
         }
     }
 
-    pub(super) fn push(&mut self, kind: EventKind, tag: Tag, pages: Pages, at_ms: u64) {
+    /// Enters an event. Who holds what is only asked if it is not one of several.
+    pub(super) fn push(
+        &mut self,
+        kind: EventKind,
+        tag: Tag,
+        pages: Pages,
+        at_ms: u64,
+        holders: impl FnOnce() -> Holders,
+    ) {
         for number in (1..=self.made).rev().take(NEAR) {
             let entry = at_mut(&mut self.entries, place(number));
             if entry.kind == kind && entry.tag == tag && at_ms.saturating_sub(entry.at_ms) < CLOSE_MS {
@@ -104,6 +123,7 @@ impl Ring {
             tag,
             pages,
             count: 1,
+            holders: holders(),
         };
     }
 
@@ -130,14 +150,17 @@ mod tests {
     fn the_last_entries_are_kept_in_order_and_storms_are_one() {
         let (mut ring, mut read) = (Ring::new(), [Entry::NONE; KEPT]);
         assert_eq!(ring.read(&mut read), 0);
-        for _ in 0..1000 {
-            ring.push(EventKind::Denied, Tag::new(1, 1), 2, 5);
-            ring.push(EventKind::Max, Tag::new(2, 1), 1, 5);
+        let nobody = || NO_HOLDERS;
+        for turn in 0..1000 {
+            let holders = || [(Tag::new(3, 1), turn + 1), NO_HOLDERS[0], NO_HOLDERS[0]];
+            ring.push(EventKind::Denied, Tag::new(1, 1), 2, 5, holders);
+            ring.push(EventKind::Max, Tag::new(2, 1), 1, 5, nobody);
         }
         assert_eq!(ring.read(&mut read), 2);
         assert_eq!((read[0].pages, read[0].count, read[1].count), (2000, 1000, 1000));
+        assert_eq!(read[0].holders[0], (Tag::new(3, 1), 1), "as it was at first");
         for second in 1..=300 {
-            ring.push(EventKind::Denied, Tag::new(1, 1), 1, 1000 * second + 5);
+            ring.push(EventKind::Denied, Tag::new(1, 1), 1, 1000 * second + 5, nobody);
         }
         assert_eq!(ring.read(&mut read), KEPT);
         assert!(read.is_sorted_by_key(|entry| entry.number));

@@ -2,11 +2,11 @@
 //!
 //! Above: the cold half of the door, charges, rounds. Below: the ledger. Nothing here allocates or waits for others.
 
-use super::events::{Entry, EventKind, Ring};
+use super::events::{Entry, EventKind, Holders, NO_HOLDERS, Ring};
 use super::waker::Waker;
 use super::{HEAP, OS};
 use crate::base::lock::{Lock, Rank};
-use crate::ledger::Pages;
+use crate::ledger::{Account, Pages};
 use crate::os::Os;
 use crate::pool::Pool;
 use crate::span::Tag;
@@ -29,19 +29,22 @@ pub(crate) fn deny(pool: &Pool, pages: Pages) {
     let is_group_full = ledger
         .group(account.group())
         .is_some_and(|group| group.room() < pages.min(i64::MAX as u64).cast_signed());
-    let kind = if wanted > account.limit() || is_group_full {
-        EventKind::Max
+    let (tag, group) = (pool.tag(), account.group());
+    if wanted > account.limit() {
+        note(EventKind::Max, tag, pages);
+    } else if is_group_full {
+        note_refusal(EventKind::Max, tag, pages, |other| other.group() == group);
     } else {
-        EventKind::Denied
-    };
-    note(kind, pool.tag(), pages);
+        note_refusal(EventKind::Denied, tag, pages, |_| true);
+    }
     WAKER.wake();
 }
 
-/// Notes that a reservation of `pages` more could not be promised to a tenant of this group.
+/// Notes that a reservation of `pages` more could not be promised to `tag`, a tenant of this group.
 #[cold]
-pub(crate) fn want(pages: Pages, group: u16) {
+pub(crate) fn want(pages: Pages, group: u16, tag: Tag) {
     HEAP.shared.ledger.want(pages, group);
+    note_refusal(EventKind::Pending, tag, pages, |_| true);
     WAKER.wake();
 }
 
@@ -62,7 +65,33 @@ pub(super) fn look_if_alarmed() {
 
 /// Enters an event.
 pub(crate) fn note(kind: EventKind, tag: Tag, pages: Pages) {
-    EVENTS.lock().push(kind, tag, pages, OS.now_ms());
+    EVENTS.lock().push(kind, tag, pages, OS.now_ms(), || NO_HOLDERS);
+}
+
+/// Enters a refusal with its reason: the top holders among those who `count`.
+fn note_refusal(kind: EventKind, tag: Tag, pages: Pages, counts: impl Fn(&Account) -> bool) {
+    let holders = || top_holders(counts);
+    EVENTS.lock().push(kind, tag, pages, OS.now_ms(), holders);
+}
+
+/// Who holds most above his entitlement at this moment, of those who did in the last round.
+fn top_holders(counts: impl Fn(&Account) -> bool) -> Holders {
+    let mut top = NO_HOLDERS;
+    let pools = HEAP
+        .shared
+        .ledger
+        .holders()
+        .filter_map(|id| HEAP.shared.pool_at(id));
+    for pool in pools.filter(|pool| counts(&pool.account)) {
+        let above = pool.account.charged().saturating_sub(pool.account.entitlement());
+        let mut next = (pool.tag(), above);
+        for place in &mut top {
+            if next.1 > place.1 {
+                core::mem::swap(place, &mut next);
+            }
+        }
+    }
+    top
 }
 
 /// Copies the last events into `to`, oldest first, and returns how many, and the time now.

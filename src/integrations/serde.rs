@@ -5,12 +5,12 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use ::serde::de::{Error as _, MapAccess, Visitor};
+use ::serde::de::{Error as _, IntoDeserializer, MapAccess, Visitor};
 use ::serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::config::{Config, Fit};
 use crate::ledger::OnLimit;
-use crate::report::{ProcessStats, Snapshot, TenantStats};
+use crate::report::{Lending, ProcessStats, Snapshot, TenantStats, Who};
 use crate::tenant::TenantId;
 
 /// The text that [`Display`](fmt::Display) writes, `"3.1"`: it is what reports and errors say, and JSON has no 64-bit
@@ -41,6 +41,28 @@ impl<'de> Deserialize<'de> for TenantId {
         }
 
         deserializer.deserialize_str(Text)
+    }
+}
+
+/// An id as text, `"nobody"` or `"others"`.
+impl Serialize for Who {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Nobody => serializer.serialize_str("nobody"),
+            Self::Others => serializer.serialize_str("others"),
+            Self::Tenant(id) => id.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Who {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "nobody" => Ok(Self::Nobody),
+            "others" => Ok(Self::Others),
+            id => TenantId::deserialize(id.into_deserializer()).map(Self::Tenant),
+        }
     }
 }
 
@@ -190,7 +212,7 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
-/// `{"tenants": [{"name": …, "stats": {…}}, …], "process": {…}}`. Names may repeat: a tenant that drains has left its name
+/// `{"tenants": [{"name": …, "stats": {…}}, …], "process": {…}, "lending": [{…}, …]}`. Names may repeat: a tenant that drains has left its name
 /// to others.
 impl Serialize for Snapshot {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -203,6 +225,7 @@ impl Serialize for Snapshot {
                 })
                 .collect(),
             process: self.process,
+            lending: self.lending.clone(),
         }
         .serialize(serializer)
     }
@@ -210,11 +233,16 @@ impl Serialize for Snapshot {
 
 impl<'de> Deserialize<'de> for Snapshot {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let WireSnapshot { tenants, process } = WireSnapshot::<String>::deserialize(deserializer)?;
+        let WireSnapshot {
+            tenants,
+            process,
+            lending,
+        } = WireSnapshot::<String>::deserialize(deserializer)?;
         Ok(Self {
             events: alloc::vec::Vec::new(),
             tenants: tenants.into_iter().map(|row| (row.name, row.stats)).collect(),
             process,
+            lending,
         })
     }
 }
@@ -224,6 +252,8 @@ impl<'de> Deserialize<'de> for Snapshot {
 struct WireSnapshot<Name> {
     tenants: Vec<Row<Name>>,
     process: ProcessStats,
+    #[serde(default)]
+    lending: Vec<Lending>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -49,8 +49,10 @@ impl Budget {
 
     /// Gives `pages` back.
     pub(super) fn give(&self, pages: Pages) {
-        // AcqRel: after the giver's word has changed; seen by the `take` that draws on it.
-        self.0.fetch_add(pages.cast_signed(), Ordering::AcqRel);
+        if pages > 0 {
+            // AcqRel: after the giver's word has changed; seen by the `take` that draws on it.
+            self.0.fetch_add(pages.cast_signed(), Ordering::AcqRel);
+        }
     }
 
     /// Makes the whole larger, or smaller even if it is not there.

@@ -1,22 +1,30 @@
-//! What the tenants of a group may claim together.
+//! What the tenants of a group claim together, and what is promised to them together.
+//!
+//! A group stands to its members as the whole does to tenants: it has a word of the same kind, in which their claims are what
+//! is charged and its reservation is what is protected. What it takes from the surplus is the larger of the two. So what of
+//! the reservation nobody has taken is **kept**: in no member's claim and not in the surplus, there for any member.
 
 use super::budget::Budget;
-use super::{NO_LEVEL, NO_LIMIT, Pages, UNBOUNDED};
-use crate::base::sync::const_fn;
+use super::holding::Holding;
+use super::{NO_LEVEL, NO_LIMIT, Pages, signed};
+use crate::base::sync::{AtomicU64 as Word, const_fn};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Groups there can be at a time; number 0 stands for none. loom pays for every atomic.
 pub(crate) const GROUPS: usize = if cfg!(loom) { 2 } else { 1024 };
 
-/// A group's contract, and what is left of its limit.
+/// A group's contract, and what its members claim of it.
 pub(crate) struct Group {
-    /// The limit less the claims of all members. Loans take from it, and moves of what is protected.
-    pub(super) room: Budget,
+    /// {claims of all members, kept for them in all}. Written by who changes a member's claim, and by the registry.
+    holding: Word,
     limit: AtomicU64,
     reservation: AtomicU64,
     weight: AtomicU32,
     /// The allowance of its members, as [`Ledger`](super::Ledger)'s of all others. Written by the rebalancer.
     pub(super) level: AtomicU64,
+    /// Whether a member below his own allowance was refused, and no round has found since that all have theirs: then the
+    /// others' bind in what is kept, too.
+    pub(super) is_contended: AtomicBool,
     /// Whether there is such a group.
     is_used: AtomicBool,
 }
@@ -25,15 +33,141 @@ impl Group {
     const_fn! {
         pub(super) const fn new() -> Self {
             Self {
-                room: Budget::new(UNBOUNDED),
+                holding: Word::new(Holding::NOTHING.bits()),
                 limit: AtomicU64::new(NO_LIMIT),
                 reservation: AtomicU64::new(0),
                 weight: AtomicU32::new(100),
                 level: AtomicU64::new(NO_LEVEL),
+                is_contended: AtomicBool::new(false),
                 is_used: AtomicBool::new(false),
             }
         }
     }
+
+    // --- Claims ---
+
+    fn holding(&self) -> Holding {
+        // Relaxed: a number to look at; who acts on it replaces it.
+        Holding::from_bits(self.holding.load(Ordering::Relaxed))
+    }
+
+    /// Replaces `old` by `new`, or says what is there instead.
+    fn replace(&self, old: Holding, new: Holding) -> Result<(), Holding> {
+        // AcqRel: after the surplus was taken that `new` claims, and before that is given which it claims no more
+        // (**Late**, `budget.rs`).
+        self.holding
+            .compare_exchange_weak(old.bits(), new.bits(), Ordering::AcqRel, Ordering::Relaxed)
+            .map(drop)
+            .map_err(Holding::from_bits)
+    }
+
+    /// Takes `more` for a member, all or none: of what is kept, and what is missing there out of the surplus, of which it leaves
+    /// `left_alone`. `may_take` is asked before, with what is missing. `None`: there is not enough room below the limit.
+    pub(super) fn take(
+        &self,
+        more: Pages,
+        surplus: &Budget,
+        left_alone: Pages,
+        may_take: impl Fn(Pages) -> bool,
+    ) -> Option<Taken> {
+        let mut old = self.holding();
+        loop {
+            let new = old.grown(more).filter(|new| new.charged() <= self.limit())?;
+            let missing = new.claim() - old.claim();
+            if !may_take(missing) {
+                return Some(Taken::Nothing);
+            }
+            let left = match missing {
+                0 => None,
+                _ => match surplus.take(missing, left_alone) {
+                    None => return Some(Taken::Nothing),
+                    left => left,
+                },
+            };
+            match self.replace(old, new) {
+                Ok(()) => return Some(Taken::All(left)),
+                Err(other) => {
+                    surplus.give(missing);
+                    old = other;
+                }
+            }
+        }
+    }
+
+    /// Takes what there is of `more`, kept or in the surplus, below the limit; how much.
+    pub(super) fn take_up_to(&self, more: Pages, surplus: &Budget) -> Pages {
+        let mut old = self.holding();
+        loop {
+            let most = more.min(self.limit().saturating_sub(old.charged()));
+            let Some(wish) = old.grown(most) else { return 0 };
+            let missing = wish.claim() - old.claim();
+            let taken = surplus.take_up_to(missing);
+            let pages = most - (missing - taken);
+            // What exceeds what is kept is taken page for page, so that leaves a claim of `taken` more.
+            let new = old.grown(pages).unwrap_or(old);
+            match self.replace(old, new) {
+                Ok(()) => return pages,
+                Err(other) => {
+                    surplus.give(taken);
+                    old = other;
+                }
+            }
+        }
+    }
+
+    /// Gives back what a member claims no more: kept again, as far as it was, and the rest to the surplus.
+    pub(super) fn give(&self, less: Pages, surplus: &Budget) {
+        let mut old = self.holding();
+        loop {
+            let new = old.shrunk(less);
+            match self.replace(old, new) {
+                Ok(()) => return surplus.give(old.claim() - new.claim()),
+                Err(other) => old = other,
+            }
+        }
+    }
+
+    /// Keeps `pages` for the members in all. What they claim of it already is there; the rest comes out of the surplus, or
+    /// nothing has changed and this is how much is wanted of it.
+    pub(super) fn keep(&self, pages: Pages, surplus: &Budget) -> Result<(), Pages> {
+        let mut old = self.holding();
+        loop {
+            let new = old.protecting(pages);
+            let missing = new.claim().saturating_sub(old.claim());
+            if missing > 0 && surplus.take(missing, 0).is_none() {
+                return Err(missing);
+            }
+            match self.replace(old, new) {
+                Ok(()) => {
+                    surplus.give(old.claim().saturating_sub(new.claim()));
+                    return Ok(());
+                }
+                Err(other) => {
+                    surplus.give(missing);
+                    old = other;
+                }
+            }
+        }
+    }
+
+    /// What of the reservation is in no member's claim: there for any of them.
+    pub(crate) fn kept(&self) -> Pages {
+        let holding = self.holding();
+        holding.claim() - holding.charged()
+    }
+
+    /// What is left of the limit; below zero what is missing.
+    pub(crate) fn room(&self) -> i64 {
+        signed(self.limit()).saturating_sub(signed(self.holding().charged()))
+    }
+
+    /// What is claimed of the surplus for the group.
+    #[cfg(test)]
+    pub(super) fn claim(&self) -> Pages {
+        self.holding().claim()
+    }
+
+    // --- The contract ---
 
     // Relaxed, in all of these: each number stands alone; who must see them together takes the registry's lock.
 
@@ -58,7 +192,7 @@ impl Group {
         self.reservation.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_reservation(&self, pages: Pages) {
+    pub(super) fn set_reservation(&self, pages: Pages) {
         self.reservation.store(pages, Ordering::Relaxed);
     }
 
@@ -67,14 +201,16 @@ impl Group {
     }
 
     /// Sets what all members may claim together. Below what they claim now it takes nothing back: none of them borrows
-    /// until enough is free. One caller at a time.
+    /// until enough is free.
     pub(crate) fn set_limit(&self, pages: Pages) {
-        let before = self.limit.swap(pages, Ordering::Relaxed);
-        self.room.resize(super::signed(pages) - super::signed(before));
+        self.limit.store(pages, Ordering::Relaxed);
     }
+}
 
-    /// What is left of the limit; below zero what is missing.
-    pub(crate) fn room(&self) -> i64 {
-        self.room.left()
-    }
+/// What came of a wish to take, below the limit.
+pub(super) enum Taken {
+    /// All of it; with what is left of the surplus, if some of it came from there.
+    All(Option<i64>),
+    /// There was not enough, or it was not to be taken.
+    Nothing,
 }

@@ -11,14 +11,17 @@
 //!
 //! A claim is what nobody else may have: the pages charged, and those protected that are not charged yet. A charge within
 //! what is protected leaves the claim as it is, so it touches its own account's word and nothing shared; one above it
-//! is a loan, and takes what the claim grows by out of the surplus, and out of the group's room, before the word
-//! changes. What a claim shrinks by is given back after. That is all there is to it: the surplus is signed, only ever
-//! taken while it is enough, and so
+//! is a loan, and takes what the claim grows by out of the surplus before the word changes. What a claim shrinks by is
+//! given back after. A group stands in between: its members' claims are taken from it, and it claims of the surplus the
+//! larger of their sum and its reservation (`group.rs`); what of the reservation none of them claims is *kept* for all
+//! of them. That is all there is to it: the surplus is signed, only ever taken while it is enough, and so
 //!
 //! - **Solvent**: the claims never exceed what is lendable: what is protected is there. (Where the capacity was made
 //!   smaller the surplus is below zero, and nothing is lent until it is above.)
-//! - **Conserved**: surplus + the sum of all claims is what is lendable.
-//! - **No false refusal**: a charge within what is protected and the limit asks nobody.
+//! - **Conserved**: surplus + the sum of all claims + what is kept for groups is what is lendable.
+//! - **No false refusal**: a charge within what is protected and the limit asks nobody. One that fits, with its siblings'
+//!   claims, in its group's reservation is refused only for its own limit, or while it is above its allowance and a sibling,
+//!   below its own, goes without.
 //! - **Work-conserving**: a charge within the limit is refused only without surplus beyond what is owed to lenders, or while
 //!   its tenant is above its allowance and another one, below its own, goes without: was refused what is not there.
 //!
@@ -40,11 +43,12 @@ pub(crate) use group::{GROUPS, Group};
 pub(crate) use holding::MOST_CHARGED;
 pub(crate) use published::Wanted;
 
-use core::sync::atomic::{AtomicU16, AtomicU64};
+use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 
 use crate::base::sync::{AtomicBool, AtomicU64 as Word, Ordering, array_of, const_fn};
 use budget::Budget;
 use dirty::Dirty;
+use group::Taken;
 
 /// A number of pages.
 pub(crate) type Pages = u64;
@@ -60,6 +64,9 @@ const LEAST_HEADROOM: Pages = 4 * 64;
 
 /// Tenants that the path of an allocation looks at first when it has to make room.
 pub(crate) const DONORS: usize = 32;
+
+/// Tenants among whom a refusal looks for those who hold most above their entitlements.
+pub(crate) const HOLDERS: usize = 16;
 
 /// log2 of the parts of a page in which the allowance for each unit of a claim is told.
 pub(crate) const LEVEL_SHIFT: u32 = 24;
@@ -127,6 +134,8 @@ pub(crate) struct Ledger {
     dirty: Dirty,
     /// Who can give most cheaply, in order, up to the first 0. Written by the rebalancer.
     donors: [AtomicU16; DONORS],
+    /// Who held most above his entitlement, up to the first 0: the number after his. Written by the rebalancer.
+    holders: [AtomicU32; HOLDERS],
     groups: [Group; GROUPS],
     /// Whether one of them has changed since the last round.
     is_group_changed: AtomicBool,
@@ -151,6 +160,7 @@ impl Ledger {
                 is_alarmed: AtomicBool::new(false),
                 dirty: Dirty::new(),
                 donors: [const { AtomicU16::new(0) }; DONORS],
+                holders: [const { AtomicU32::new(0) }; HOLDERS],
                 groups: array_of![Group::new(); GROUPS],
                 is_group_changed: AtomicBool::new(false),
                 wanted: AtomicU64::new(0),
@@ -278,32 +288,40 @@ impl Ledger {
     /// Takes `more` out of the group's room and the surplus, for an account that is charged `charged` then.
     fn take(&self, account: &Account, charged: Pages, more: Pages) -> Result<(), Refusal> {
         // Relaxed: a rule between rounds; whoever is a moment late had his loan before.
-        if self.is_contended.load(Ordering::Relaxed) && charged > self.allowance(account) {
-            return Err(Refusal::Capacity);
-        }
-        let group = self.group_of(account);
-        if group.is_some_and(|group| group.room.take(more, 0).is_none()) {
-            return Err(Refusal::Group);
-        }
+        let may_take = |is_contended: &AtomicBool| {
+            !is_contended.load(Ordering::Relaxed) || charged <= self.allowance(account)
+        };
         // Relaxed, as above.
         let owed = self.owed.load(Ordering::Relaxed);
         let is_lender = owed > 0 && charged <= account.wish();
-        match self.surplus.take(more, if is_lender { 0 } else { owed }) {
-            Some(left) => {
-                if is_lender {
+        let left_alone = if is_lender { 0 } else { owed };
+        let taken = match self.group_of(account) {
+            None if may_take(&self.is_contended) => {
+                let left = self.surplus.take(more, left_alone);
+                left.map_or(Taken::Nothing, |left| Taken::All(Some(left)))
+            }
+            None => Taken::Nothing,
+            Some(group) => {
+                // Others who go without do not get what is kept for this group; siblings do.
+                let may_take = |missing: Pages| match missing {
+                    0 => may_take(&group.is_contended),
+                    _ => may_take(&self.is_contended),
+                };
+                let taken = group.take(more, &self.surplus, left_alone, may_take);
+                taken.ok_or(Refusal::Group)?
+            }
+        };
+        match taken {
+            Taken::Nothing => Err(Refusal::Capacity),
+            Taken::All(left) => {
+                if is_lender && left.is_some() {
                     self.pay(more);
                 }
                 // Relaxed: a threshold to look at.
-                if left.unsigned_abs() < self.watermark.load(Ordering::Relaxed) {
+                if left.is_some_and(|left| left.unsigned_abs() < self.watermark.load(Ordering::Relaxed)) {
                     self.alarm();
                 }
                 Ok(())
-            }
-            None => {
-                if let Some(group) = group {
-                    group.room.give(more);
-                }
-                Err(Refusal::Capacity)
             }
         }
     }
@@ -317,24 +335,27 @@ impl Ledger {
 
     /// Takes what there is of `more`; how much.
     fn take_up_to(&self, account: &Account, more: Pages) -> Pages {
-        let group = self.group_of(account);
-        let allowed = group.map_or(more, |group| group.room.take_up_to(more));
-        let taken = self.surplus.take_up_to(allowed);
-        if let Some(group) = group
-            && taken < allowed
-        {
-            group.room.give(allowed - taken);
+        match self.group_of(account) {
+            None => self.surplus.take_up_to(more),
+            Some(group) => group.take_up_to(more, &self.surplus),
         }
-        taken
     }
 
     fn give(&self, account: &Account, less: Pages) {
         if less > 0 {
-            self.surplus.give(less);
-            if let Some(group) = self.group_of(account) {
-                group.room.give(less);
+            match self.group_of(account) {
+                None => self.surplus.give(less),
+                Some(group) => group.give(less, &self.surplus),
             }
         }
+    }
+
+    /// Promises `pages` to the members of a group in all: they are kept for them from here on. Less than before is given
+    /// back at once. More has to be there, or nothing has changed, and so much would have to be in the surplus.
+    pub(crate) fn promise(&self, group: &Group, pages: Pages) -> Result<(), Pages> {
+        group.keep(pages, &self.surplus)?;
+        group.set_reservation(pages);
+        Ok(())
     }
 
     /// Protects `pages` for `account`, of which it returns as much as is protected then. Less than before is given
@@ -402,8 +423,11 @@ impl Ledger {
         account.count_denied(pages);
         let charged = account.charged();
         if charged < account.limit() && charged < self.allowance(account) {
-            // Relaxed: as in `take`.
+            // Relaxed, both: as in `take`.
             self.is_contended.store(true, Ordering::Relaxed);
+            if let Some(group) = self.group_of(account) {
+                group.is_contended.store(true, Ordering::Relaxed);
+            }
         }
         self.dirty.mark(account.id());
         self.alarm();

@@ -117,8 +117,11 @@ impl Ledger {
 
     /// Has allowances bind no longer, until somebody below his own is refused.
     pub(crate) fn end_contention(&self) {
-        // Relaxed: as in `take`.
+        // Relaxed, both: as in `take`.
         self.is_contended.store(false, Ordering::Relaxed);
+        self.groups
+            .iter()
+            .for_each(|group| group.is_contended.store(false, Ordering::Relaxed));
     }
 
     /// Publishes the surplus below which there is an alarm.
@@ -158,6 +161,22 @@ impl Ledger {
             .iter()
             .map(|place| place.load(Ordering::Relaxed))
             .take_while(|id| *id > 0)
+    }
+
+    /// Publishes who holds most above his entitlement, about in order.
+    pub(crate) fn publish_holders(&self, ids: impl Iterator<Item = u16>) {
+        let numbers = ids.map(|id| u32::from(id) + 1).chain(core::iter::repeat(0));
+        for (place, number) in self.holders.iter().zip(numbers) {
+            // Relaxed: as in `publish_donors`.
+            place.store(number, Ordering::Relaxed);
+        }
+    }
+
+    /// Who held most above his entitlement in the last round, root among them, about in order.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = u16> {
+        // Relaxed: as in `publish_donors`.
+        let numbers = self.holders.iter().map(|place| place.load(Ordering::Relaxed));
+        numbers.map_while(|number| u16::try_from(number.checked_sub(1)?).ok())
     }
 
     /// What `account` may be charged while others wait: T = min(m, P + w·λ), where w·λ is its claim times the level. P counts

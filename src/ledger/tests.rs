@@ -20,10 +20,20 @@ fn assert_invariants(ledger: &Ledger, accounts: &[&Account]) {
         overdraft += account.unbudgeted();
     }
     let lendable = signed(ledger.lendable());
-    assert_eq!(ledger.surplus() + claims[0].cast_signed(), lendable, "Conserved");
+    let kept: Pages = ledger.groups.iter().map(Group::kept).sum();
+    assert_eq!(
+        ledger.surplus() + (claims[0] + kept).cast_signed(),
+        lendable,
+        "Conserved"
+    );
     assert_eq!(ledger.overdraft(), overdraft, "Conserved");
     for (number, group) in ledger.groups.iter().enumerate().skip(1) {
         let limit = signed(group.limit());
         assert_eq!(group.room() + claims[number].cast_signed(), limit, "Conserved");
+        assert_eq!(
+            group.claim(),
+            claims[number].max(group.reservation()),
+            "Conserved"
+        );
     }
 }

@@ -133,6 +133,7 @@ impl Bin {
 
     /// Sorts the depot's magazines home and lets the empty slabs go.
     pub(super) fn trim(&self, shared: &Shared, mut release: impl FnMut(Span)) {
+        self.content.lock().slabs.cool();
         while let Some(mut magazine) = self.take_magazine() {
             self.sort_home(&mut magazine, &mut release);
             magazine.recycle(&shared.magazines);

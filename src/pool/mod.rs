@@ -363,20 +363,18 @@ impl Pool {
 
     /// Adds a slab to a bin. `false`: a limit or the operating system says no.
     fn add_slab(&self, shared: &Shared, bin: &Bin, class: usize, purpose: Purpose) -> bool {
-        let slabs = bin.content.lock().slabs.slabs();
+        let pages = bin.content.lock().slabs.next_pages();
         // Short of pages, or of quota, the smallest slab is better than none.
-        [slab_pages(class, slabs), slab_pages(class, 0)]
-            .into_iter()
-            .any(|pages| {
-                let request = SpanRequest::new(pages, Kind::slab(class), purpose);
-                match self.take_span(shared, request) {
-                    Ok(span) => {
-                        bin.content.lock().slabs.insert(span);
-                        true
-                    }
-                    Err(_) => false,
+        [pages, slab_pages(class, 0)].into_iter().any(|pages| {
+            let request = SpanRequest::new(pages, Kind::slab(class), purpose);
+            match self.take_span(shared, request) {
+                Ok(span) => {
+                    bin.content.lock().slabs.insert(span);
+                    true
                 }
-            })
+                Err(_) => false,
+            }
+        })
     }
 
     fn hold_nursery_for_fork(&self) {

@@ -59,7 +59,8 @@ impl Standing {
     }
 }
 
-/// How many handles and arenas refer to the tenant that a pool has.
+/// How many handles refer to the tenant that a pool has, and how many arenas that are asking it for more at present: what
+/// they hold keeps the pool the tenant's by being charged.
 pub(crate) struct References {
     count: AtomicU64,
 }
@@ -80,6 +81,12 @@ impl References {
         in_one_order();
     }
 
+    /// Adds one until what is returned is dropped.
+    pub(crate) fn hold(&self) -> Reference<'_> {
+        self.add();
+        Reference(self)
+    }
+
     /// Takes one back.
     pub(crate) fn remove(&self) {
         // Release: pairs with `is_none`; what was done by the reference happens before it is found to be gone.
@@ -92,6 +99,15 @@ impl References {
         in_one_order();
         // SeqCst: ordered after the mark of `Standing::retire` (**Referred**); pairs with `remove`.
         self.count.load(Ordering::SeqCst) == 0
+    }
+}
+
+/// One of [`References`].
+pub(crate) struct Reference<'a>(&'a References);
+
+impl Drop for Reference<'_> {
+    fn drop(&mut self) {
+        self.0.remove();
     }
 }
 

@@ -132,7 +132,8 @@ impl Control {
         self.publish(world, &mut solver, &decisions, is_regular, is_first, &mut report);
         self.reclaim(world, &mut solver, &decisions, &mut report);
         if is_regular {
-            ledger.publish_owed(if decisions.debt > 0 { solver.owed() } else { 0 });
+            let owes = decisions.debt > 0;
+            ledger.publish_owed(if owes { solver.owed_by_surplus() } else { 0 });
         }
         (report.debt, report.eta) = (decisions.debt * PAGE as u64, decisions.eta);
         solver.put_decisions_back(decisions);
@@ -304,11 +305,6 @@ impl Solver {
     /// What was owed after the last round.
     fn debt(&self) -> Pages {
         self.decisions.debt
-    }
-
-    /// What is to be protected, and was not there for it.
-    fn owed(&self) -> Pages {
-        self.sums.owed
     }
 
     /// Charged above entitlements, and left unused of them, in all.

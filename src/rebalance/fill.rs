@@ -1,6 +1,6 @@
 //! Weighted water-filling: shares between floor and ceiling that rise together, each as fast as its weight.
 //!
-//! Above: `contract.rs` (entitlements), `lending.rs` (apportioning). Below: nothing.
+//! Above: `contract.rs` (entitlements). Below: nothing.
 //!
 //! Shares are clamp(w·λ, floor, ceiling) for the one water level λ at which they add up. As a function of λ their sum
 //! is a line that bends where somebody reaches floor or ceiling, so λ is found by going through the bends in order

@@ -46,6 +46,8 @@ pub(crate) struct Part {
     pub(crate) wish: u64,
     /// What the wish would take from the surplus: (P* − max(h, P))⁺. The rest is covered by its own charge.
     pub(crate) owed: u64,
+    /// What nobody else may have for it: max(h, P).
+    pub(crate) claimed: u64,
     /// Loans: (h − P)⁺.
     pub(crate) loans: u64,
     /// The part of them that comes back within the restoration time.
@@ -68,6 +70,7 @@ impl Part {
         let update = |sum: &mut u64, old: u64, new: u64| *sum = *sum + new - old;
         update(&mut self.wish, old.wish, new.wish);
         update(&mut self.owed, old.owed, new.owed);
+        update(&mut self.claimed, old.claimed, new.claimed);
         update(&mut self.loans, old.loans, new.loans);
         update(&mut self.returning, old.returning, new.returning);
         update(&mut self.borrowed, old.borrowed, new.borrowed);
@@ -231,6 +234,7 @@ impl Member {
         Part {
             wish: self.wish,
             owed: self.wish.saturating_sub(charged.max(protected)),
+            claimed: charged.max(protected),
             loans,
             returning,
             borrowed: charged.saturating_sub(self.entitlement),

@@ -43,10 +43,6 @@ mod fill;
 mod gauges;
 mod guarded;
 mod known;
-#[allow(
-    dead_code,
-    reason = "the table of who lives on whose memory has no reader yet; its laws are tested"
-)]
 mod lending;
 mod member;
 mod plan;
@@ -68,13 +64,14 @@ mod world;
 mod tests;
 
 pub use driver::{Rebalancer, RebalancerHandle};
+pub use lending::Who;
 pub use pressure::Pressure;
 pub use round_report::{EntitlementChange, RoundReport, Transfer, TransferReason};
 pub use subscriptions::{PressureEvent, Subscription};
 
 pub(crate) use driver::maintain;
 pub(crate) use gauges::{last_round_ns, lending as sums_of_lending, rounds};
-pub(crate) use lending::satisfaction;
+pub(crate) use lending::{Division, LINES as LENDING_LINES, Table as LendingTable, satisfaction};
 pub(crate) use pressure::of_account as pressure_of;
 
 use core::sync::atomic::Ordering;

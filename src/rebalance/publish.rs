@@ -89,6 +89,7 @@ impl Control {
         // Who is refused now, and was not foreseen, asks again when the next round has seen it.
         ledger.publish_eta(decisions.eta.max(solver.settings.interval));
         ledger.publish_donors(decisions.donors.iter().copied());
+        ledger.publish_holders(solver.borrowers.iter());
     }
 
     /// Moves what is protected to these wishes, as far as there is something. Returns how many moved, and by how many bytes.

@@ -26,6 +26,7 @@ use super::allowance::{Level, Lists, Want};
 use super::contract::{GroupId, entitlements};
 use super::decay::ONE;
 use super::estimate;
+use super::fill::MOST;
 use super::member::Member;
 use super::plan::{Bounds, Donor, Reason, Receiver, Transfer, transfers};
 use super::restoration::eta;
@@ -63,7 +64,7 @@ pub(crate) struct Decisions {
     pub(crate) raised: Vec<(u16, u64)>,
     /// From whom to reclaim first, cheapest first.
     pub(crate) donors: Vec<u16>,
-    /// Σ(P* − P) that neither the surplus nor the tenants' own charges cover, and what the surplus is below zero.
+    /// Σ(P* − P) that neither the surplus nor the tenants' own charges nor what is kept for their groups cover, and what the surplus is below zero.
     pub(crate) debt: u64,
     /// When it will be paid; `Duration::MAX`: not by what comes back by itself.
     pub(crate) eta: Duration,
@@ -119,18 +120,19 @@ impl Solver {
         for id in &seen {
             surplus += self.evaluate(*id, urgent, &mut rising) as i64;
         }
+        let covered = self.covered();
         let room = surplus.max(0) as u64;
         // 3. Allowances.
         self.level_out();
         // 4. The debt that is open once the wishes are applied, and what is charged beyond all there is, if capacity
         // shrank or somebody overdrew. Loans above allowances are called back for it.
-        self.decisions.debt = (self.sums.owed as i64 - surplus).max(0) as u64;
+        self.decisions.debt = ((self.sums.owed - covered) as i64 - surplus).max(0) as u64;
         self.freeze(&seen);
         // 5. What moves.
         self.plan(surplus, urgent);
         // 6. Who is raised, with what was there and what moved.
         let restored = self.restored();
-        self.raise(rising, room + restored);
+        self.raise(rising, room + covered + restored);
         self.decisions.eta = eta(
             self.decisions.debt.saturating_sub(restored),
             self.sums.frozen,
@@ -209,8 +211,14 @@ impl Solver {
         } else if wish > protected {
             rising.push(id);
         }
+        let group = member.party.group;
         self.count(id);
-        protected.max(charged) - wish.min(protected).max(charged)
+        let given = protected.max(charged) - wish.min(protected).max(charged);
+        // In a group it is kept for its siblings, as far as it is reserved for them.
+        match group.and_then(|group| self.groups.get(&group)) {
+            None => given,
+            Some(group) => given - given.min(group.kept()),
+        }
     }
 
     /// Step 3: finds the levels, of all and then of each group.
@@ -219,11 +227,11 @@ impl Solver {
             let own = group
                 .wants
                 .pages()
-                .min(group.entitlement.saturating_sub(group.wish));
+                .min(group.entitlement.saturating_sub(group.sums.wish));
             let most = group
                 .contract
                 .limit
-                .saturating_sub(group.wish)
+                .saturating_sub(group.sums.wish)
                 .min(group.wants.pages());
             let pages = most.saturating_sub(own);
             let claim = if pages == 0 {
@@ -234,10 +242,18 @@ impl Solver {
             let want = Want { pages, claim };
             let who = Lists::of_group(*id);
             self.wants.replace(&mut self.lists, who, group.want, want);
+            let idle = group
+                .contract
+                .reservation
+                .min(MOST)
+                .saturating_sub(group.sums.wish + own);
             self.own = self.own + own - group.own;
-            (group.want, group.own) = (want, own);
+            self.idle = self.idle + idle - group.idle;
+            (group.want, group.own, group.idle) = (want, own, idle);
         }
-        let left = self.lendable.saturating_sub(self.sums.wish + self.own);
+        let left = self
+            .lendable
+            .saturating_sub(self.sums.wish + self.own + self.idle);
         let level = self.wants.level(&self.lists, left);
         let moved = core::mem::replace(&mut self.level, level) != level;
         if moved {
@@ -360,7 +376,9 @@ impl Solver {
     /// them take more than there is `room` for, credit decides who is first.
     fn raise(&mut self, mut rising: Vec<u16>, room: u64) {
         let (scarce, round) = (self.sums.owed > room, self.round);
-        let gains = |member: &Member| !scarce || member.reading.charged > member.reading.protected;
+        let gains = |member: &Member| {
+            !scarce || member.reading.charged > member.reading.protected || self.is_kept_for(member)
+        };
         rising.retain(|id| self.member(*id).is_some_and(gains));
         // Who waits for an earlier wish, or is not sure to gain now. Without room there is no use in asking.
         let listed = |member: &Member| member.evaluated == round && gains(member);
@@ -389,6 +407,23 @@ impl Solver {
     fn by_credit(&self, id: u16) -> (Reverse<i64>, u16) {
         let credit = |member: &Member| member.credit.per_weight(member.party.contract.weight);
         (Reverse(self.member(id).map_or(0, credit)), id)
+    }
+
+    /// What is kept for groups, as far as it pays for what their members are owed: it does for nobody else.
+    fn covered(&self) -> u64 {
+        let groups = self.groups.values();
+        groups.map(|group| group.kept().min(group.sums.owed)).sum()
+    }
+
+    /// What is owed by the surplus.
+    pub(super) fn owed_by_surplus(&self) -> u64 {
+        self.sums.owed - self.covered()
+    }
+
+    /// Whether something is kept for its group.
+    fn is_kept_for(&self, member: &Member) -> bool {
+        let group = member.party.group.and_then(|group| self.groups.get(&group));
+        group.is_some_and(|group| group.kept() > 0)
     }
 
     /// Whether its last transfer is long enough ago.

@@ -79,14 +79,16 @@ pub(super) struct Group {
     pub(super) contract: Contract,
     /// E of the group.
     pub(super) entitlement: u64,
-    /// ΣP* of its members.
-    pub(super) wish: u64,
+    /// The sums over its members (**Counted**).
+    pub(super) sums: Part,
     /// Its members' wants.
     pub(super) wants: Box<Wants>,
     /// What it wants beyond its own, as counted at the top.
     pub(super) want: Want,
     /// What of its members' wants its own entitlement covers: siblings' surplus first.
     pub(super) own: u64,
+    /// What of its reservation is neither wished to be protected nor wanted: lent to nobody.
+    pub(super) idle: u64,
     /// The level inside it.
     pub(super) level: Level,
     /// Whether its members changed since `want` and `own` were computed.
@@ -116,6 +118,8 @@ pub(crate) struct Solver {
     pub(super) lists: Lists,
     /// What groups' own entitlements cover of their wants, in all.
     pub(super) own: u64,
+    /// What of groups' reservations is lent to nobody although nobody wants it, in all.
+    pub(super) idle: u64,
     pub(super) level: Level,
     pub(super) lent: LentShare,
     /// Whose wish takes more than was granted, by credit.
@@ -124,6 +128,8 @@ pub(crate) struct Solver {
     pub(super) hungry: Ranking,
     /// Who has free pages above what is protected, by price.
     pub(super) donors: Ranking,
+    /// Who is charged above his entitlement, by how much.
+    pub(super) borrowers: Ranking,
     /// Who is to be looked at in which of the next rounds, as a ring.
     due: [Vec<u16>; AHEAD],
     /// Who was to be looked at by now.
@@ -174,11 +180,13 @@ impl Solver {
             wants: Box::new(Wants::new()),
             lists: Lists::default(),
             own: 0,
+            idle: 0,
             level: Level::UNLIMITED,
             lent: LentShare::default(),
             owed: Ranking::new(2 * BUCKETS),
             hungry: Ranking::new(2 * BUCKETS),
             donors: Ranking::new(BUCKETS),
+            borrowers: Ranking::new(2 * BUCKETS),
             due: [const { Vec::new() }; AHEAD],
             overdue: VecDeque::new(),
             seen: Vec::new(),
@@ -209,11 +217,11 @@ impl Solver {
         match &mut self.members[index] {
             Some(member) => {
                 // Out of the old group's sums; the next round puts it into the new one's.
-                let (wish, want) = (member.part.wish, core::mem::take(&mut member.want));
+                let (part, want) = (member.part, core::mem::take(&mut member.want));
                 let old = core::mem::replace(&mut member.party, party);
                 self.count_want(id, old.group, want, Want::default());
-                count_wish(&mut self.groups, old.group, wish, 0);
-                count_wish(&mut self.groups, group, 0, wish);
+                count_part(&mut self.groups, old.group, &part, &Part::default());
+                count_part(&mut self.groups, group, &Part::default(), &part);
             }
             vacant => *vacant = Some(Member::new(party, self.now, self.lent)),
         }
@@ -228,9 +236,14 @@ impl Solver {
         let group = member.party.group;
         self.sums.replace(&member.part, &Part::default());
         self.count_want(id, group, member.want, Want::default());
-        count_wish(&mut self.groups, group, member.part.wish, 0);
+        count_part(&mut self.groups, group, &member.part, &Part::default());
         self.frozen -= usize::from(member.frozen);
-        for ranking in [&mut self.owed, &mut self.hungry, &mut self.donors] {
+        for ranking in [
+            &mut self.owed,
+            &mut self.hungry,
+            &mut self.donors,
+            &mut self.borrowers,
+        ] {
             ranking.put(id, None);
         }
         self.stale = Stale::Entitlements;
@@ -243,10 +256,11 @@ impl Solver {
             .or_insert_with(|| Group {
                 contract,
                 entitlement: 0,
-                wish: 0,
+                sums: Part::default(),
                 wants: Box::new(Wants::new()),
                 want: Want::default(),
                 own: 0,
+                idle: 0,
                 level: Level::UNLIMITED,
                 changed: true,
             })
@@ -267,6 +281,7 @@ impl Solver {
             self.wants
                 .replace(&mut self.lists, who, group.want, Want::default());
             self.own -= group.own;
+            self.idle -= group.idle;
             self.stale = Stale::Entitlements;
         }
     }
@@ -369,7 +384,7 @@ impl Solver {
         };
         let (party, part, want) = (member.party, member.measure(&self.settings), member.wants());
         self.sums.replace(&member.part, &part);
-        count_wish(&mut self.groups, party.group, member.part.wish, part.wish);
+        count_part(&mut self.groups, party.group, &member.part, &part);
         let old = core::mem::replace(&mut member.want, want);
         member.part = part;
         self.count_want(id, party.group, old, want);
@@ -383,6 +398,8 @@ impl Solver {
         self.owed.put(id, (part.owed > 0).then_some(credit));
         self.hungry.put(id, wants_more.then_some(credit));
         self.donors.put(id, (member.spare() > 0).then_some(price));
+        let borrowed = buckets::descending(part.borrowed.cast_signed());
+        self.borrowers.put(id, (part.borrowed > 0).then_some(borrowed));
 
         if !member.is_due
             && let Some(after) = member.fades_after(self.settings.span)
@@ -426,8 +443,10 @@ impl Solver {
                 group.wants.are(&self.lists, wants(Some(*id))),
                 "Counted: the wants of group {id}"
             );
+            let mut sums = Part::default();
             let members = members().filter(|member| member.party.group == Some(*id));
-            assert_eq!(group.wish, members.map(|member| member.part.wish).sum::<u64>());
+            members.for_each(|member| sums.replace(&Part::default(), &member.part));
+            assert!(group.sums == sums, "Counted: {:?} and {sums:?}", group.sums);
         }
         let of_groups = self.groups.values().map(|group| group.want);
         assert!(
@@ -435,6 +454,10 @@ impl Solver {
             "Counted: the wants at the top"
         );
         assert_eq!(self.own, self.groups.values().map(|group| group.own).sum::<u64>());
+        assert_eq!(
+            self.idle,
+            self.groups.values().map(|group| group.idle).sum::<u64>()
+        );
         assert_eq!(self.frozen, members().filter(|member| member.frozen).count());
         if self.stale < Stale::Entitlements {
             for member in members() {
@@ -451,12 +474,17 @@ impl Solver {
     }
 }
 
-/// A tenant's wish changes, and with it its group's.
-fn count_wish(groups: &mut BTreeMap<GroupId, Group>, group: Option<GroupId>, old: u64, new: u64) {
-    if let Some(group) = group.and_then(|group| groups.get_mut(&group))
-        && old != new
-    {
-        group.wish = group.wish + new - old;
-        group.changed = true;
+/// What a tenant adds to the sums changes, and with it its group's.
+fn count_part(groups: &mut BTreeMap<GroupId, Group>, group: Option<GroupId>, old: &Part, new: &Part) {
+    if let Some(group) = group.and_then(|group| groups.get_mut(&group)) {
+        group.sums.replace(old, new);
+        group.changed |= old.wish != new.wish;
+    }
+}
+
+impl Group {
+    /// What of its reservation none of its members claims: protected for all of them, lent to nobody.
+    pub(super) fn kept(&self) -> u64 {
+        self.contract.reservation.saturating_sub(self.sums.claimed)
     }
 }

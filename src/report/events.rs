@@ -8,7 +8,7 @@ use core::time::Duration;
 use crate::base::units::PAGE;
 use crate::error::HumanBytes;
 use crate::heap::{self, EVENTS_KEPT, EventEntry, EventKind};
-use crate::tenant::{self, TenantId};
+use crate::tenant::{self, Tenant, TenantId};
 
 /// Something that happened, once or a few times in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,84 @@ pub struct Event {
     pub bytes: u64,
     /// How often it happened within a second.
     pub count: u64,
+    /// Those who hold nothing last.
+    holders: [Holder; HOLDERS],
+}
+
+/// Holders that an event names.
+const HOLDERS: usize = 3;
+
+/// Who holds more than its entitlement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// Who.
+    pub tenant: TenantId,
+    /// How much above its entitlement.
+    pub bytes: u64,
+}
+
+impl Event {
+    /// Why a tenant was refused: who held most above its entitlement at that moment, at most three, the one with most first.
+    /// Of its own group where the group's limit refused. Nobody where its own limit did, for events that are no refusal, and
+    /// before the first round of a [`Rebalancer`](crate::Rebalancer), which says who is entitled to what.
+    ///
+    /// They are looked for among the sixteen who held most in the last round. Where it happened several times, it is as of
+    /// the first.
+    pub fn holders(&self) -> &[Holder] {
+        let known = self.holders.iter().take_while(|holder| holder.bytes > 0);
+        self.holders.get(..known.count()).unwrap_or_default()
+    }
+
+    /// Whether a tenant was refused something.
+    fn is_refusal(&self) -> bool {
+        [EventKind::Max, EventKind::Denied, EventKind::Pending].contains(&self.kind)
+    }
+
+    fn of(entry: &EventEntry, now_ms: u64) -> Self {
+        let bytes = |pages: u64| pages.saturating_mul(PAGE as u64);
+        Self {
+            number: entry.number,
+            age: Duration::from_millis(now_ms.saturating_sub(entry.at_ms)),
+            kind: entry.kind,
+            tenant: TenantId::of(entry.tag),
+            bytes: bytes(entry.pages),
+            count: entry.count,
+            holders: entry.holders.map(|(tag, pages)| Holder {
+                tenant: TenantId::of(tag),
+                bytes: bytes(pages),
+            }),
+        }
+    }
+}
+
+impl Tenant {
+    /// The last refusal of it that is still kept: with [`holders`](Event::holders), what an [`Error`](crate::Error) has no
+    /// room to say. Allocates nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use tenancy::{EventKind, Tenant};
+    /// # fn main() -> Result<(), tenancy::Error> {
+    /// let tenant = Tenant::builder("refused").limit(1 << 20).build()?;
+    /// assert!(tenant.try_charge(2 << 20).is_err());
+    /// let refusal = tenant.last_refusal().unwrap();
+    /// assert_eq!((refusal.kind, refusal.bytes), (EventKind::Max, 2 << 20));
+    /// assert!(refusal.holders().is_empty(), "its own limit refused, whoever holds what");
+    /// # tenant.retire()
+    /// # }
+    /// ```
+    pub fn last_refusal(&self) -> Option<Event> {
+        let mut entries = [EventEntry::NONE; EVENTS_KEPT];
+        let (count, now_ms) = heap::read_events(&mut entries);
+        let mut events = entries
+            .iter()
+            .take(count)
+            .rev()
+            .map(|entry| Event::of(entry, now_ms));
+        events.find(|event| event.tenant == self.id() && event.is_refusal())
+    }
 }
 
 /// Reads what happened lately, oldest first: at most 128 events. One that happens again and again within a second is
@@ -57,14 +135,7 @@ pub fn events_into(to: &mut [Event]) -> usize {
     let entries = entries.get_mut(..most).unwrap_or_default();
     let (count, now_ms) = heap::read_events(entries);
     for (event, entry) in to.iter_mut().zip(entries.iter().take(count)) {
-        *event = Event {
-            number: entry.number,
-            age: Duration::from_millis(now_ms.saturating_sub(entry.at_ms)),
-            kind: entry.kind,
-            tenant: TenantId::of(entry.tag),
-            bytes: entry.pages.saturating_mul(PAGE as u64),
-            count: entry.count,
-        };
+        *event = Event::of(entry, now_ms);
     }
     count
 }
@@ -80,6 +151,7 @@ impl fmt::Display for Event {
             EventKind::Low => write!(f, ": low, surplus {bytes}"),
             EventKind::Max => write!(f, ": {tenant} was refused {bytes} at its limit"),
             EventKind::Denied => write!(f, ": {tenant} was refused {bytes} for want of capacity"),
+            EventKind::Pending => write!(f, ": {tenant} was not promised {bytes} more, which are lent"),
             EventKind::Overdraft => write!(f, ": {tenant} overdrew by {bytes}"),
             EventKind::Unresponsive => write!(
                 f,
@@ -90,6 +162,19 @@ impl fmt::Display for Event {
         }?;
         if self.count > 1 {
             write!(f, ", in {} times", self.count)?;
+        }
+        for (index, holder) in self.holders().iter().enumerate() {
+            let lead = if index == 0 {
+                "; above their entitlements:"
+            } else {
+                ","
+            };
+            write!(
+                f,
+                "{lead} {} by {}",
+                name(holder.tenant),
+                HumanBytes(holder.bytes)
+            )?;
         }
         Ok(())
     }

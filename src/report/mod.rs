@@ -9,12 +9,16 @@ mod bound;
 mod events;
 #[cfg(any(feature = "metrics", feature = "prometheus"))]
 mod exported;
+mod lending;
 mod snapshot;
 mod stats;
 
-pub use events::{Event, events, events_into};
+pub use events::{Event, Holder, events, events_into};
+pub use lending::{Lending, lending_into};
 pub use snapshot::{ProcessStats, Snapshot, snapshot, snapshot_into};
 pub use stats::TenantStats;
+
+pub use crate::rebalance::Who;
 
 #[cfg(any(feature = "metrics", feature = "prometheus"))]
 pub(crate) use exported::{Exported, Number, PROCESS, Read, TENANT, Unit};

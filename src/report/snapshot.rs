@@ -6,14 +6,15 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use super::lending::lending_of;
 use super::stats::Sharing;
-use super::{Event, TenantStats};
+use super::{Event, Lending, TenantStats};
 use crate::base::units::PAGE;
 use crate::error::HumanBytes;
 use crate::heap;
 use crate::ledger::NO_LIMIT;
 use crate::os;
-use crate::rebalance::{self, Pressure};
+use crate::rebalance::{self, Division, Pressure, Who};
 use crate::tenant;
 
 /// What the process holds. Sizes in bytes.
@@ -109,6 +110,8 @@ pub struct Snapshot {
     pub tenants: Vec<(String, TenantStats)>,
     /// The process.
     pub process: ProcessStats,
+    /// Who lives on whose memory, the largest first and lines of [others](Who::Others) last; none while nobody borrows.
+    pub lending: Vec<Lending>,
     /// What happened lately, oldest first.
     pub events: Vec<Event>,
 }
@@ -129,6 +132,7 @@ pub fn snapshot() -> Snapshot {
         count = snapshot_into(&mut rows);
     }
     rows.truncate(count);
+    let lending = lending_of(rows.iter());
     let tenants = rows
         .into_iter()
         .map(|row| (tenant::name_of(row.id).unwrap_or_default(), row))
@@ -136,6 +140,7 @@ pub fn snapshot() -> Snapshot {
     Snapshot {
         tenants,
         process: ProcessStats::now(),
+        lending,
         events: super::events(),
     }
 }
@@ -143,31 +148,29 @@ pub fn snapshot() -> Snapshot {
 /// Reads the numbers of tenants into `rows`, root first, by id, and returns how many there were room for. Allocates
 /// nothing.
 pub fn snapshot_into(rows: &mut [TenantStats]) -> usize {
-    // 1. What is borrowed and left unused in all.
-    let (mut borrowed, mut all_unused) = (0, 0);
-    tenant::live_tenants(|pool, _| {
-        let sharing = Sharing::of(&pool.account);
-        borrowed += sharing.borrowed;
-        all_unused += sharing.unused;
-    });
-    // 2. The rows. What is lent is divided along the running sum of what is unused, so that it adds up to the page.
-    let lent = borrowed.min(all_unused);
-    let part = |unused: u64| u128::from(unused) * u128::from(lent) / u128::from(all_unused.max(1));
-    let (mut count, mut unused) = (0, 0);
+    // 1. The rows, and what is borrowed and left unused in all, by those too for whom there is no row.
+    let (mut count, mut borrowed, mut unused) = (0, 0, 0);
     tenant::live_tenants(|pool, tag| {
-        if let Some(row) = rows.get_mut(count) {
-            *row = TenantStats::of(pool, tag);
-            let before = part(unused);
-            // What has become unused meanwhile is lent to nobody yet.
-            unused = (unused + Sharing::of(&pool.account).unused).min(all_unused);
-            row.lent = (part(unused) - before) as u64 * PAGE as u64;
-            count += 1;
-        }
+        let sharing = match rows.get_mut(count) {
+            Some(row) => {
+                *row = TenantStats::of(pool, tag);
+                count += 1;
+                Sharing::in_row(row)
+            }
+            None => Sharing::of(&pool.account),
+        };
+        borrowed += sharing.borrowed;
+        unused += sharing.unused;
     });
+    // 2. What is lent, by the same numbers, so that it adds up to the page.
+    let mut lent = Division::new(borrowed.min(unused), unused);
+    for row in rows.iter_mut().take(count) {
+        row.lent = lent.next(Sharing::in_row(row).unused) * PAGE as u64;
+    }
     count
 }
 
-/// Events that are printed.
+/// Events that are printed, and lines of who lives on whose memory.
 const PRINTED: usize = 10;
 
 impl fmt::Display for Snapshot {
@@ -225,12 +228,56 @@ impl fmt::Display for Snapshot {
             writeln!(f)?;
             write_table(f, rows(), sharing)?;
         }
+        self.write_lending(f, width)?;
         writeln!(f, "{}", self.process)?;
         let skipped = self.events.len().saturating_sub(PRINTED);
         self.events
             .iter()
             .skip(skipped)
             .try_for_each(|event| writeln!(f, "{event}"))
+    }
+}
+
+impl Snapshot {
+    /// Writes who lives on whose memory: the largest lines, one for the others, and the total, which is what is borrowed.
+    fn write_lending(&self, f: &mut fmt::Formatter<'_>, width: usize) -> fmt::Result {
+        if self.lending.is_empty() {
+            return Ok(());
+        }
+        let width = width.max("borrower".len());
+        writeln!(
+            f,
+            "\n{:width$} {:width$} {:>11}",
+            "lender", "borrower", "borrowed"
+        )?;
+        let mut line = |lender: &str, borrower: &str, bytes: u64| {
+            writeln!(f, "{lender:width$} {borrower:width$} {:>11}", Bytes(bytes))
+        };
+        let sum = |lines: &[Lending]| lines.iter().map(|line| line.bytes).sum::<u64>();
+        let named = self.lending.iter().take_while(|line| !line.is_of_others());
+        let (printed, others) = self.lending.split_at(named.take(PRINTED).count());
+        for lending in printed {
+            line(
+                &self.name(lending.lender),
+                &self.name(lending.borrower),
+                lending.bytes,
+            )?;
+        }
+        if !others.is_empty() {
+            line("others", "others", sum(others))?;
+        }
+        line("total", "", sum(&self.lending))
+    }
+
+    fn name(&self, who: Who) -> String {
+        match who {
+            Who::Nobody => "nobody".into(),
+            Who::Others => "others".into(),
+            Who::Tenant(id) => {
+                let known = self.tenants.iter().find(|(_, row)| row.id == id);
+                known.map_or_else(|| format!("{id}"), |(name, _)| name.clone())
+            }
+        }
     }
 }
 

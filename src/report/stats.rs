@@ -6,7 +6,7 @@ use crate::base::units::PAGE;
 use crate::heap;
 use crate::ledger::{Account, NO_LIMIT, Pages};
 use crate::pool::Pool;
-use crate::rebalance::{self, Pressure};
+use crate::rebalance::{self, Division, Pressure};
 use crate::span::Tag;
 use crate::tenant::{Tenant, TenantId};
 
@@ -86,11 +86,13 @@ impl TenantStats {
             figures.credit.load(Ordering::Relaxed),
         );
         let churn = figures.churn.load(Ordering::Relaxed);
-        let (ledger, sharing) = (&heap::heap().shared.ledger, Sharing::of(account));
+        let ledger = &heap::heap().shared.ledger;
         let (all_borrowed, all_unused) = rebalance::sums_of_lending();
         let allowance = ledger.allowance(account);
         // Charged is read last: blocks found live have their pages charged by then.
         let holdings = pool.holdings();
+        let (charged, entitlement) = (account.charged(), account.entitlement());
+        let sharing = Sharing::new(charged, entitlement);
         Self {
             id: TenantId::of(tag),
             weight: account.weight().into(),
@@ -102,13 +104,13 @@ impl TenantStats {
             },
             live: holdings.out,
             cached: holdings.depots,
-            charged: bytes(account.charged()),
+            charged: bytes(charged),
             peak: bytes(account.peak()),
             overdraft: bytes(account.overdraft()),
             denied: account.denied(),
             scrubbed: bytes(pool.scrubbed()),
             moved_out: bytes(pool.moved_out()),
-            entitlement: bytes(account.entitlement()),
+            entitlement: bytes(entitlement),
             protected: bytes(account.protected()),
             allowance: if allowance == NO_LIMIT {
                 u64::MAX
@@ -116,12 +118,12 @@ impl TenantStats {
                 bytes(allowance)
             },
             borrowed: bytes(sharing.borrowed),
-            lent: bytes(sharing.lent(all_borrowed.min(all_unused), all_unused)),
+            lent: bytes(Division::new(all_borrowed.min(all_unused), all_unused).next(sharing.unused)),
             granted_loans: bytes(account.loaned()),
             churn: bytes(churn),
             credit: bytes(credit.max(0).unsigned_abs()),
             debit: bytes(credit.min(0).unsigned_abs()),
-            satisfaction: rebalance::satisfaction(account.charged(), demand),
+            satisfaction: rebalance::satisfaction(charged, demand),
             pressure: rebalance::pressure_of(ledger, account),
         }
     }
@@ -137,7 +139,18 @@ pub(super) struct Sharing {
 
 impl Sharing {
     pub(super) fn of(account: &Account) -> Self {
-        let (charged, entitlement) = (account.charged(), account.entitlement());
+        Self::new(account.charged(), account.entitlement())
+    }
+
+    /// As a row has it.
+    pub(super) fn in_row(row: &TenantStats) -> Self {
+        Self {
+            borrowed: row.borrowed / PAGE as u64,
+            unused: row.entitlement.saturating_sub(row.charged) / PAGE as u64,
+        }
+    }
+
+    fn new(charged: Pages, entitlement: Pages) -> Self {
         // Before the first round nobody is entitled to anything, and nobody borrows.
         let is_known = rebalance::rounds() > 0;
         Self {
@@ -148,12 +161,6 @@ impl Sharing {
             },
             unused: entitlement.saturating_sub(charged),
         }
-    }
-
-    /// Its part of `lent`, by what it leaves unused of `all_unused`.
-    fn lent(&self, lent: Pages, all_unused: Pages) -> Pages {
-        let unused = u128::from(self.unused.min(all_unused));
-        (unused * u128::from(lent) / u128::from(all_unused.max(1))) as Pages
     }
 }
 

@@ -54,6 +54,8 @@ impl Open {
 pub(crate) struct SlabSet {
     lists: [RowList; LISTS],
     class: u8,
+    /// Slabs that were inserted; halved whenever the set [cools](Self::cool).
+    heat: u16,
     slabs: u32,
     pages: u32,
     out: u64,
@@ -64,6 +66,7 @@ impl SlabSet {
         Self {
             lists: [RowList::EMPTY; LISTS],
             class: class as u8,
+            heat: 0,
             slabs: 0,
             pages: 0,
             out: 0,
@@ -77,6 +80,16 @@ impl SlabSet {
 
     pub(crate) fn slabs(&self) -> u32 {
         self.slabs
+    }
+
+    /// Pages that the next slab should have.
+    pub(crate) fn next_pages(&self) -> usize {
+        shape::slab_pages(self.class as usize, self.slabs.max(self.heat.into()))
+    }
+
+    /// Forgets half of how busy the set was.
+    pub(crate) fn cool(&mut self) {
+        self.heat /= 2;
     }
 
     pub(crate) fn pages(&self) -> u32 {
@@ -192,6 +205,7 @@ impl SlabSet {
         crate::base::runs::set(&mut row.free, 0, capacity);
         (row.capacity, row.free_count, row.list) = (capacity as u16, capacity as u16, EMPTY);
         self.slabs += 1;
+        self.heat = self.heat.saturating_add(1);
         self.pages += pages as u32;
         // SAFETY: the span's holder gives it to this list.
         unsafe { self.lists[EMPTY as usize].push(span.into_row()) };

@@ -7,32 +7,46 @@ use crate::size_class::{CLASSES, block_size};
 /// The most blocks a slab has: the bits of a row.
 pub(super) const MAX_BLOCKS: usize = 256;
 
-/// Bytes a slab aims at, by how many slabs its bin has already: small while a bin is cold, so that a small tenant
-/// pays a page and not sixteen; large when hot, so that spans are few.
-const STEPS: [(u32, usize); 3] = [(1, 4 << 10), (4, 16 << 10), (u32::MAX, 64 << 10)];
-/// Blocks a hot bin's slab has at least.
-const MIN_BLOCKS: usize = 8;
+/// What the next slab of a bin should be, by how many slabs the bin has: small while it is cold, so that a small tenant
+/// pays a page and not sixteen; longer as the bin grows, so that spans are few, yet a small part of the bin: the pages of
+/// a slab wait for its last block, and the shorter it is, the fewer they are.
+const STEPS: [Step; 3] = [
+    step(1, 4 << 10, 1, 8),
+    step(4, 16 << 10, 2, 32),
+    step(128, 16 << 10, 4, 32),
+];
+const HOT: Step = step(u32::MAX, 64 << 10, 8, 32);
+
+/// How long slabs are in bins of fewer than `slabs` slabs.
+#[derive(Clone, Copy)]
+struct Step {
+    slabs: u32,
+    /// The aim.
+    bytes: usize,
+    /// But at least so many.
+    blocks: usize,
+    /// Of its length, up to one part in so many may lie unused behind the last block, if a few more pages can help it.
+    unused: usize,
+}
+
+const fn step(slabs: u32, bytes: usize, blocks: usize, unused: usize) -> Step {
+    Step {
+        slabs,
+        bytes,
+        blocks,
+        unused,
+    }
+}
 
 /// Pages of the next slab of a bin of `class` that has `slabs` slabs.
 pub(crate) fn slab_pages(class: usize, slabs: u32) -> usize {
     // It is not 0, but the compiler does not see it, and a division by 0 would be a panic.
     let size = block_size(class).max(1);
-    let (_, aim) = STEPS
-        .into_iter()
-        .find(|(up_to, _)| slabs < *up_to)
-        .unwrap_or(STEPS[2]);
-    let least = if slabs < STEPS[0].0 {
-        1
-    } else if slabs < STEPS[1].0 {
-        MIN_BLOCKS / 4
-    } else {
-        MIN_BLOCKS
-    };
-    let blocks = (aim / size).clamp(least, MAX_BLOCKS);
-    // A further page if the last one would hold no whole block more, but much of a block's length is unused.
+    let step = STEPS.into_iter().find(|step| slabs < step.slabs).unwrap_or(HOT);
+    let blocks = (step.bytes / size).clamp(step.blocks, MAX_BLOCKS);
     let pages = pages_for(blocks * size);
-    let waste = |pages: usize| (pages * PAGE % size) * 8 > pages * PAGE;
-    (pages..pages + 4).find(|pages| !waste(*pages)).unwrap_or(pages)
+    let is_used = |pages: &usize| (pages * PAGE % size) * step.unused <= pages * PAGE;
+    (pages..pages + 4).find(is_used).unwrap_or(pages)
 }
 
 /// Blocks in a slab of `pages` pages.

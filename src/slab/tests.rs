@@ -85,6 +85,44 @@ fn a_slab_gives_every_block_once_in_ascending_order() {
 }
 
 #[test]
+fn slabs_are_a_small_part_of_their_bin_unless_it_is_busy() {
+    for class in 0..CLASSES {
+        let (mut slabs, mut pages) = (0, 0);
+        while pages * PAGE < 8 << 20 {
+            let next = slab_pages(class, slabs);
+            let allowed = (16 << 10)
+                .max(pages * PAGE / 8)
+                .max(8 * block_size(class) + 3 * PAGE);
+            assert!(
+                next * PAGE <= allowed,
+                "{next} pages beside {pages} of class {class}"
+            );
+            assert!(
+                next <= slab_pages(class, u32::MAX),
+                "no slab is longer than the longest"
+            );
+            let unused = next * PAGE - shape::capacity(class, next) * block_size(class);
+            assert!(
+                unused * 8 <= next * PAGE,
+                "{unused} bytes of {next} pages of class {class}"
+            );
+            (slabs, pages) = (slabs + 1, pages + next);
+        }
+    }
+    // One that takes and gives the same slab again and again gets a longer one, until it cools.
+    let (world, class) = (memory(), 20);
+    let mut set = SlabSet::new(class);
+    let first = set.next_pages();
+    for _ in 0..1000 {
+        set.insert(span(&world, first, Kind::slab(class)));
+        give_span(&world, set.take_empty().unwrap());
+    }
+    assert_eq!(set.next_pages(), slab_pages(class, u32::MAX));
+    (0..20).for_each(|_| set.cool());
+    assert_eq!(set.next_pages(), first);
+}
+
+#[test]
 fn blocks_come_from_the_fullest_slab() {
     let (world, class) = (memory(), 11);
     let mut set = SlabSet::new(class);

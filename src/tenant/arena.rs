@@ -40,16 +40,26 @@ use core::cell::Cell;
 use core::fmt;
 use core::ptr::NonNull;
 
-use super::{Tenant, TenantAlloc, TenantId};
+use super::{Tenant, TenantId, charge};
 use crate::base::units::{PAGE, SEGMENT};
 use crate::error::Error;
-use crate::heap;
+use crate::heap::{self, Behalf, ChunkRequest, Piece};
 use crate::ledger::Purpose;
+use crate::size_class::class_of;
 
-/// The first chunk. A page is the least that can be charged.
+/// The first chunk. A page is the least that an arena without a cache can be charged; one that is at hand costs
+/// no more than 512 bytes would, and serves a request of a hundred values without a second one.
 const FIRST: usize = PAGE;
+/// Its size class.
+const FIRST_CLASS: usize = match class_of(FIRST, PAGE) {
+    Some(class) => class,
+    None => unreachable!(),
+};
+/// The largest alignment with which what fits into it beside its head fits there indeed.
+const FIRST_ALIGN: usize = align_of::<Chunk>();
 /// Chunks double up to this. More would charge more ahead of need, and gain nothing: the cost of a chunk is by then below
-/// that of touching its pages (`benches/arena.rs`, `alloc big`).
+/// that of touching its pages (`benches/arena`, `alloc big`). Only where an arena took more before its last reset they go
+/// on, up to that.
 const LARGEST: usize = 1 << 20;
 
 /// A block of at least this many bytes that does not fit has been growing, and is put where it can go on.
@@ -62,12 +72,23 @@ const NOWHERE: NonNull<u8> = match core::num::NonZero::new(SEGMENT) {
 };
 
 /// The head of a chunk, at its first address.
+#[derive(Clone, Copy)]
 #[repr(C, align(16))]
 struct Chunk {
     previous: Option<NonNull<Chunk>>,
     /// All of it, this head included.
     bytes: usize,
-    align: usize,
+    /// What the next chunk is at most, unless a single value or block is longer.
+    most_bytes: usize,
+    align_shift: u8,
+    /// The size class whose block it is; none: it is pages of its own.
+    class: Option<u8>,
+}
+
+impl Chunk {
+    fn align(&self) -> usize {
+        1 << self.align_shift
+    }
 }
 
 /// Which end of a chunk something is taken from.
@@ -86,12 +107,16 @@ enum End {
 /// what owns memory elsewhere should not be put here, unless that is freed by other means.
 ///
 /// - Its memory comes in chunks of whole pages, from one page up, doubling to 1 MiB, which are charged to the tenant
-///   whichever is entered, and uncharged as soon as the arena gives them up.
+///   whichever is entered. Chunks above 32 KiB are uncharged as soon as the arena gives them up. Smaller ones come from the
+///   thread's cache of the tenant, where it has one, and go back there: as all that is cached they are charged until they are
+///   used again or flushed ([`maintain`](crate::maintain)). At the limit what is cached counts as room.
 /// - The `try_` forms, and `&Arena` as an allocator, **fail** at the tenant's limit, and say why. The other forms do there
 ///   what ambient allocations do ([`OnLimit`](crate::OnLimit)): they overdraw by as little as they need, or end in
 ///   [`handle_alloc_error`](std::alloc::handle_alloc_error).
 /// - An arena may outlive its tenant's retirement: what it holds stays valid and charged. More is refused with
-///   [`Error::Retired`], or, in the forms that do not fail, charged to root.
+///   [`Error::Retired`], or, in the forms that do not fail, charged to root. Without memory it keeps nothing of its tenant.
+/// - Making and dropping one takes two nanoseconds, ten with a first chunk from the cache; one that is reset and used again
+///   comes to have a single chunk, as large as all that it had in its largest cycle.
 /// - It can be sent to another thread, and dropped there, but not be shared by threads.
 ///
 /// `&Arena` implements `Allocator` (see [`TenantAlloc`] for which), for collections that live in it. The collection that
@@ -111,6 +136,7 @@ enum End {
 /// assert!(matches!(arena.try_alloc_slice_fill_copy(2 << 20, 0u8), Err(Error::LimitExceeded { .. })));
 /// arena.reset(); // `name` and `point` are gone.
 /// drop(arena);
+/// tenancy::maintain(); // What this thread's cache of acme may have kept.
 /// assert_eq!(acme.stats().charged, 0);
 /// # acme.retire()?;
 /// # Ok::<(), Error>(())
@@ -136,11 +162,8 @@ pub struct Arena {
     high: Cell<NonNull<u8>>,
     /// The newest chunk.
     chunk: Cell<Option<NonNull<Chunk>>>,
-    /// Of all chunks.
-    bytes: Cell<usize>,
-    /// What the next chunk would like to be.
-    next_bytes: Cell<usize>,
-    handle: TenantAlloc,
+    /// Whose memory it is. An arena does not refer to the pool: what it holds does, and who asks for more.
+    behalf: Behalf,
 }
 
 // SAFETY: the arena owns its chunks, which any thread may give back. What is in them is reached through borrows of the
@@ -156,14 +179,16 @@ impl Tenant {
     /// let arena = tenancy::Tenant::root().arena();
     /// assert_eq!(arena.alloc_slice_copy(&[1, 2, 3]), [1, 2, 3]);
     /// ```
+    #[inline]
     pub fn arena(&self) -> Arena {
         Arena {
             low: Cell::new(NOWHERE),
             high: Cell::new(NOWHERE),
             chunk: Cell::new(None),
-            bytes: Cell::new(0),
-            next_bytes: Cell::new(FIRST),
-            handle: self.allocator(),
+            behalf: Behalf {
+                pool: self.pool(),
+                tag: self.tag(),
+            },
         }
     }
 
@@ -203,7 +228,8 @@ impl Tenant {
 
 impl Arena {
     /// Gives everything in it up, at once, and runs no destructor. The largest chunk stays, for what comes next; the others
-    /// go back to the tenant's pool.
+    /// go back to the tenant. From then on chunks double up to what all of them were, so that after a few cycles there is
+    /// one, and a reset takes a nanosecond.
     ///
     /// # Examples
     ///
@@ -238,7 +264,7 @@ impl Arena {
     /// assert_eq!(arena.bytes(), 4096);
     /// ```
     pub fn bytes(&self) -> u64 {
-        self.bytes.get() as u64
+        self.sum() as u64
     }
 
     /// Whose memory it is.
@@ -250,7 +276,7 @@ impl Arena {
     /// assert_eq!(Tenant::root().arena().tenant(), Tenant::root().id());
     /// ```
     pub fn tenant(&self) -> TenantId {
-        self.handle.tenant()
+        TenantId::of(self.behalf.tag)
     }
 
     /// Memory for a value, off the upper end. `None`: ask [`take_slow`](Self::take_slow).
@@ -302,9 +328,40 @@ impl Arena {
     }
 
     /// Memory when the newest chunk has none; a new chunk then. `None`: refused.
+    #[inline(always)]
+    fn take_slow(&self, layout: Layout, end: End, purpose: Purpose) -> Option<NonNull<u8>> {
+        match self.take_first(layout, end) {
+            Some(block) => Some(block),
+            None => self.take_slower(layout, end, purpose),
+        }
+    }
+
+    /// Memory in a first chunk, if the tenant's cache has one at hand: all that most arenas ever need, so it is as short as
+    /// can be.
+    #[inline(always)]
+    fn take_first(&self, layout: Layout, end: End) -> Option<NonNull<u8>> {
+        let is_short = layout.size() <= FIRST - size_of::<Chunk>() && layout.align() <= FIRST_ALIGN;
+        if !is_short || layout.size() == 0 || self.chunk.get().is_some() {
+            return None;
+        }
+        let base = self.behalf.take_at_hand(FIRST_CLASS)?;
+        let class = Some(FIRST_CLASS as u8);
+        let piece = Piece {
+            base,
+            bytes: FIRST,
+            class,
+        };
+        let chunk = self.add(piece, PAGE, None);
+        self.open_bytes(chunk, FIRST);
+        match end {
+            End::Low => self.take_low(layout),
+            End::High => self.take_length(layout),
+        }
+    }
+
     #[cold]
     #[inline(never)]
-    fn take_slow(&self, layout: Layout, end: End, purpose: Purpose) -> Option<NonNull<u8>> {
+    fn take_slower(&self, layout: Layout, end: End, purpose: Purpose) -> Option<NonNull<u8>> {
         // 1. What the hot half does not reckon with.
         if layout.size() == 0 {
             return Some(heap::dangling(layout.align()));
@@ -343,38 +400,52 @@ impl Arena {
     /// A new chunk with room for `layout`, first in the list, where there is room behind it if it `grows`. `None`: refused.
     fn add_chunk(&self, layout: Layout, grows: bool, purpose: Purpose) -> Option<NonNull<Chunk>> {
         let (least, align) = (least_bytes(layout)?, layout.align().max(PAGE));
-        let wanted = self.next_bytes.get().max(least);
-        let (base, bytes) = self
-            .handle
-            .behalf()
-            .allocate_chunk(wanted, least, align, grows, purpose)?;
+        // SAFETY: chunks in the list are this arena's.
+        let newest = self.chunk.get().map(|chunk| unsafe { *chunk.as_ref() });
+        let twice = newest.map_or(FIRST, |newest| (2 * newest.bytes).min(newest.most_bytes));
+        let piece = self.behalf.allocate_chunk(ChunkRequest {
+            wanted: twice.max(least),
+            least,
+            align,
+            grows,
+            purpose,
+        })?;
+        Some(self.add(piece, align, newest))
+    }
+
+    /// Makes a piece of memory the first chunk in the list, before the one that is `newest` now.
+    #[inline(always)]
+    fn add(&self, piece: Piece, align: usize, newest: Option<Chunk>) -> NonNull<Chunk> {
+        let Piece { base, bytes, class } = piece;
         let chunk = base.cast::<Chunk>();
         // SAFETY: the chunk is ours, aligned to a page, and its head fits.
         unsafe {
             chunk.write(Chunk {
-                previous: self.chunk.get(),
+                previous: newest.and(self.chunk.get()),
                 bytes,
-                align,
+                most_bytes: newest.map_or(LARGEST, |newest| newest.most_bytes),
+                align_shift: align.trailing_zeros() as u8,
+                class,
             });
         }
         self.chunk.set(Some(chunk));
-        self.grew(0, bytes);
-        Some(chunk)
-    }
-
-    /// A chunk of `old` bytes is one of `new` bytes.
-    fn grew(&self, old: usize, new: usize) {
-        self.bytes.set(self.bytes.get() - old + new);
-        self.next_bytes.set((2 * new).clamp(FIRST, LARGEST));
+        chunk
     }
 
     /// Makes all of a chunk room: it is the first in the list, and nothing in it is used any more.
     #[inline]
     fn open(&self, chunk: NonNull<Chunk>) {
-        // SAFETY: the chunk is ours, as long as its head says.
+        // SAFETY: the chunk is ours.
+        self.open_bytes(chunk, unsafe { chunk.as_ref() }.bytes);
+    }
+
+    /// The same with a chunk of that many bytes.
+    #[inline(always)]
+    fn open_bytes(&self, chunk: NonNull<Chunk>, bytes: usize) {
+        // SAFETY: the chunk is ours, as long as the caller says.
         unsafe {
             self.low.set(chunk.cast::<u8>().add(head(1)));
-            self.high.set(chunk.cast::<u8>().add(chunk.as_ref().bytes));
+            self.high.set(chunk.cast::<u8>().add(bytes));
         }
     }
 
@@ -386,6 +457,7 @@ impl Arena {
             // SAFETY: chunks in the list are this arena's.
             unsafe { chunk.as_ref() }.bytes
         };
+        let sum = self.sum();
         let mut largest = newest;
         self.for_each_chunk(|chunk| {
             if bytes(chunk) > bytes(largest) {
@@ -395,14 +467,24 @@ impl Arena {
         self.for_each_chunk(|chunk| {
             if chunk != largest {
                 // SAFETY: the chunk is ours, and everything in it has been given up.
-                unsafe { give(chunk) };
+                unsafe { self.give(chunk) };
             }
         });
+        // What one cycle took, the next ones will: from now on chunks double up to that, so that soon there is one only.
         // SAFETY: the chunk that has not been given back.
-        unsafe { largest.as_mut() }.previous = None;
+        let kept = unsafe { largest.as_mut() };
+        kept.most_bytes = sum.max(LARGEST);
+        kept.previous = None;
         self.chunk.set(Some(largest));
-        self.bytes.set(bytes(largest));
         largest
+    }
+
+    /// Bytes of all chunks.
+    fn sum(&self) -> usize {
+        let mut sum = 0;
+        // SAFETY: chunks in the list are this arena's.
+        self.for_each_chunk(|chunk| sum += unsafe { chunk.as_ref() }.bytes);
+        sum
     }
 
     /// Calls `act` with every chunk, the newest first. It may give that one back.
@@ -415,6 +497,44 @@ impl Arena {
         }
     }
 
+    /// Gives all chunks back; the way of most arenas, as [`take_first`](Self::take_first).
+    #[inline(never)]
+    fn give_first(&mut self, chunk: NonNull<Chunk>) {
+        // SAFETY: the chunk is this arena's, and nobody borrows the arena any more.
+        let is_given = unsafe {
+            let head = chunk.as_ref();
+            let is_only = head.previous.is_none() && head.class == Some(FIRST_CLASS as u8);
+            is_only && self.behalf.give_at_hand(FIRST_CLASS, chunk.cast())
+        };
+        if !is_given {
+            self.give_all();
+        }
+    }
+
+    /// Gives all chunks back.
+    #[cold]
+    #[inline(never)]
+    fn give_all(&mut self) {
+        // SAFETY: chunks in the list are this arena's, which nobody borrows any more.
+        self.for_each_chunk(|chunk| unsafe { self.give(chunk) });
+    }
+
+    /// Gives a chunk back to whom it is charged.
+    ///
+    /// # Safety
+    ///
+    /// The chunk is this arena's and not used any more.
+    #[inline(always)]
+    unsafe fn give(&self, chunk: NonNull<Chunk>) {
+        // SAFETY: the caller's promise; the head says how the chunk was allocated or last grown.
+        unsafe {
+            let head = *chunk.as_ref();
+            let (base, bytes, class) = (chunk.cast(), head.bytes, head.class);
+            self.behalf
+                .deallocate_chunk(Piece { base, bytes, class }, head.align());
+        }
+    }
+
     /// Why there was no chunk for this layout.
     #[cold]
     fn refusal(&self, layout: Layout) -> Error {
@@ -422,7 +542,9 @@ impl Arena {
             return Error::OutOfMemory;
         };
         // If it would not be refused now, it was the operating system, or has been freed meanwhile.
-        self.handle.refusal(bytes as u64).unwrap_or(Error::OutOfMemory)
+        charge::charge(self.behalf.pool, self.behalf.tag, bytes as u64)
+            .err()
+            .unwrap_or(Error::OutOfMemory)
     }
 }
 
@@ -447,23 +569,12 @@ fn at(pointer: NonNull<u8>, address: usize) -> NonNull<u8> {
     unsafe { NonNull::new_unchecked(pointer.as_ptr().with_addr(address)) }
 }
 
-/// Gives a chunk back to the pool it is of.
-///
-/// # Safety
-///
-/// The chunk is the caller's and not used any more.
-unsafe fn give(chunk: NonNull<Chunk>) {
-    // SAFETY: the caller's promise; the head says how the chunk was allocated or last grown.
-    unsafe {
-        let (bytes, align) = (chunk.as_ref().bytes, chunk.as_ref().align);
-        heap::give_large(chunk.cast(), bytes, align);
-    }
-}
-
 impl Drop for Arena {
+    #[inline]
     fn drop(&mut self) {
-        // SAFETY: chunks in the list are this arena's, which nobody borrows any more.
-        self.for_each_chunk(|chunk| unsafe { give(chunk) });
+        if let Some(chunk) = self.chunk.get() {
+            self.give_first(chunk);
+        }
     }
 }
 

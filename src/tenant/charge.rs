@@ -104,7 +104,8 @@ fn explain(pool: &Pool, tag: Tag, refusal: Refusal, bytes: u64) -> Error {
         limit: to_bytes(limit),
     };
     let unused = account.protected().saturating_sub(account.charged());
-    let free = ledger.surplus().max(0).unsigned_abs() + unused;
+    let kept = ledger.group(account.group()).map_or(0, |group| group.kept());
+    let free = ledger.surplus().max(0).unsigned_abs() + unused + kept;
     let wanted = account.charged().saturating_add(bytes.div_ceil(PAGE as u64));
     match refusal {
         Refusal::Limit => exceeded(account.limit()),

@@ -18,8 +18,10 @@ use crate::error::Error;
 /// may have first.
 ///
 /// - **Weight**: the group's claim beside other groups and tenants. Those of its tenants count inside it only.
-/// - **Reservation**: what its tenants are entitled to in all, at least. Those of its tenants must fit in it; without one,
-///   they count beside those of all others. What of it no tenant reserves may be lent while they do not use it.
+/// - **Reservation**: what its tenants can obtain always, in all. Those of its tenants must fit in it; without one, they
+///   count beside those of all others. What of it no tenant holds or is protected in is kept for whichever of them asks,
+///   and is lent to nobody else: a tenant is refused in it only at its own limit, or while it is above its allowance and
+///   a sibling, below its own, goes without.
 /// - **Limit**: what its tenants hold in all, at most, and what is protected for them counts as held. Below it a tenant
 ///   has its own limit.
 ///
@@ -81,12 +83,13 @@ impl Group {
         registry::set_group_weight(self, weight)
     }
 
-    /// Sets the bytes that its tenants are entitled to in all, at least. Rounded up to pages.
+    /// Sets the bytes that its tenants can obtain always, in all. Rounded up to pages.
     ///
     /// # Errors
     ///
     /// [`Error::LimitBelowReservation`], [`Error::ReservationsExceedCapacity`] if it does not fit beside those of the
-    /// others, or if its tenants reserve more than it, [`Error::Retired`].
+    /// others, or if its tenants reserve more than it, [`Error::EntitlementPending`] if what is missing is lent to others at
+    /// present, [`Error::Retired`]. Then nothing has changed.
     pub fn set_reservation(&self, bytes: u64) -> Result<(), Error> {
         registry::set_group_reservation(self, bytes)
     }
@@ -165,7 +168,7 @@ impl GroupBuilder {
         self
     }
 
-    /// Bytes that its tenants are entitled to in all, at least; none if not set. Rounded up to pages.
+    /// Bytes that its tenants can obtain always, in all; none if not set. Rounded up to pages.
     pub fn reservation(mut self, bytes: u64) -> Self {
         self.reservation = bytes;
         self
@@ -182,8 +185,8 @@ impl GroupBuilder {
     /// # Errors
     ///
     /// [`Error::InvalidConfig`] for a name that no tenant could have, [`Error::InvalidWeight`],
-    /// [`Error::LimitBelowReservation`], [`Error::ReservationsExceedCapacity`], [`Error::NameTaken`],
-    /// [`Error::TooManyTenants`] beyond 1,023 groups at a time. Then there is no new group.
+    /// [`Error::LimitBelowReservation`], [`Error::ReservationsExceedCapacity`], [`Error::EntitlementPending`] if what it
+    /// reserves is lent to others at present, [`Error::NameTaken`], [`Error::TooManyTenants`] beyond 1,023 groups at a time. Then there is no new group.
     pub fn build(self) -> Result<Group, Error> {
         registry::create_group(&self)
     }

@@ -190,8 +190,8 @@ impl Tenant {
     ///
     /// What is live stays valid and charged until it is freed, by anyone. New ambient allocations of threads that are
     /// still inside count to root; its handles and arenas get no more. Its number is used again, under another
-    /// generation, when nothing is charged, no thread is inside, and no [`TenantAlloc`] or [`Arena`] of it exists any
-    /// more.
+    /// generation, when nothing is charged, what its arenas hold included, no thread is inside, and no [`TenantAlloc`] of
+    /// it exists any more.
     ///
     /// # Errors
     ///

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | vacant | its pool has nobody's tag |
 //! | live | its name is known, its pool may be entered |
-//! | draining | retired; something is charged, a thread is inside, or a handle or arena refers to it |
+//! | draining | retired; something is charged, a thread is inside, or a handle refers to it |
 //!
 //! **Generation**: an id's generations ascend and never repeat; an id that has used them up is set aside.
 //! **Last seen**: an id becomes vacant only when, after it was marked retired, no thread has it in use
@@ -186,7 +186,7 @@ pub(super) fn create(builder: &TenantBuilder) -> Result<Tenant, Error> {
         account.set_on_limit(builder.on_limit);
         account.set_group(group);
         // 4. What it is promised, or it does not come into being.
-        if let Err(pending) = reserve(account, reservation) {
+        if let Err(pending) = reserve(account, reservation, Tag::ROOT) {
             heap::heap().shared.ledger.protect(account, 0);
             registry.keep_vacant(id);
             return Err(pending);
@@ -210,9 +210,9 @@ pub(super) fn create(builder: &TenantBuilder) -> Result<Tenant, Error> {
     })
 }
 
-/// Promises `pages` to an account: they are protected from here on. If they are lent to others at present, nothing has
+/// Promises `pages` to the account of `tag`: they are protected from here on. If they are lent to others at present, nothing has
 /// changed.
-pub(super) fn reserve(account: &Account, pages: Pages) -> Result<(), Error> {
+pub(super) fn reserve(account: &Account, pages: Pages, tag: Tag) -> Result<(), Error> {
     let ledger = &heap::heap().shared.ledger;
     let before = account.protected();
     let least = pages.max(FIRST_SPAN.min(account.limit()));
@@ -226,7 +226,7 @@ pub(super) fn reserve(account: &Account, pages: Pages) -> Result<(), Error> {
     }
     if granted < pages {
         ledger.protect(account, before);
-        heap::want(pages - account.reservation().min(pages), account.group());
+        heap::want(pages - account.reservation().min(pages), account.group(), tag);
         return Err(Error::EntitlementPending {
             debt: (pages - granted).saturating_mul(PAGE as u64),
             eta: ledger.eta(),
@@ -311,7 +311,7 @@ pub(super) fn set_reservation(tenant: &Tenant, pages: Pages) -> Result<(), Error
             let account = &pool.account;
             let (group, before) = (account.group(), account.reservation());
             registry.admit(group, before, pages, account.limit())?;
-            reserve(account, pages)?;
+            reserve(account, pages, tenant.tag())?;
             if tenant.tag() != Tag::ROOT {
                 registry.book(group, before, pages);
             }

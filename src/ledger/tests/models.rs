@@ -157,6 +157,42 @@ fn loom_a_group_lends_what_its_limit_allows() {
 }
 
 #[test]
+fn loom_what_is_kept_for_a_group_is_there_beside_a_loan_and_a_promise() {
+    race(
+        |bench| {
+            bench.lender.set_group(1);
+            assert_eq!(bench.ledger.promise(&bench.ledger.groups[1], 8), Ok(()));
+        },
+        |bench| {
+            assert!(bench.charge(&bench.lender, 6), "No false refusal");
+            bench.ledger.uncharge(&bench.lender, 3);
+        },
+        |bench| {
+            assert!(!bench.charge(&bench.borrower, 9));
+            assert_eq!(bench.ledger.promise(&bench.ledger.groups[1], 10), Ok(()));
+        },
+        |bench| assert!(bench.ledger.surplus() >= 6),
+    );
+}
+
+#[test]
+fn loom_members_take_what_is_kept_once() {
+    race(
+        |bench| {
+            bench.lender.set_group(1);
+            bench.borrower.set_group(1);
+            assert_eq!(bench.ledger.promise(&bench.ledger.groups[1], 10), Ok(()));
+        },
+        |bench| drop(bench.charge(&bench.lender, 9)),
+        |bench| {
+            bench.ledger.protect(&bench.borrower, 4);
+            drop(bench.charge(&bench.borrower, 6));
+        },
+        |bench| assert!(bench.ledger.groups[1].kept() <= 10),
+    );
+}
+
+#[test]
 fn loom_a_change_is_seen_by_the_round_or_told_to_the_next() {
     loom::model(|| {
         let bench = Bench::new();

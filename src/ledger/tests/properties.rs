@@ -33,6 +33,9 @@ enum Step {
     GroupLimit {
         pages: u64,
     },
+    Promise {
+        pages: u64,
+    },
     Capacity {
         pages: u64,
     },
@@ -72,6 +75,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             4 => (who.clone(), 0u64..200).prop_map(|(who, pages)| Step::Protect { who, pages }),
             1 => (who.clone(), 0u64..200).prop_map(|(who, pages)| Step::Limit { who, pages }),
             1 => (0u64..200).prop_map(|pages| Step::GroupLimit { pages }),
+            1 => (0u64..200).prop_map(|pages| Step::Promise { pages }),
             1 => (8u64..600).prop_map(|pages| Step::Capacity { pages }),
             1 => (who.clone(), 0u64..40).prop_map(|(who, pages)| Step::Prepay { who, pages }),
             1 => who.clone().prop_map(|who| Step::Settle { who }),
@@ -114,6 +118,10 @@ impl Bench {
         let within = |bound: u64| charged.saturating_add(pages - pages.min(account.prepaid())) <= bound;
         let is_protected = within(account.protected()) && within(account.limit());
         let is_contended = ledger.is_contended.load(Ordering::Relaxed);
+        let is_kept = account.group() == 1
+            && pages <= ledger.groups[1].kept()
+            && account.unbudgeted() == 0
+            && !ledger.groups[1].is_contended.load(Ordering::Relaxed);
         let may_exceed = purpose == Purpose::Insistent && account.on_limit() == OnLimit::Overdraft;
         let room = match account.group() {
             0 => i64::MAX,
@@ -127,6 +135,11 @@ impl Bench {
             Err(refusal) => {
                 prop_assert_eq!(account.charged(), charged);
                 prop_assert!(!is_protected, "No false refusal: {:?}", refusal);
+                prop_assert!(
+                    !is_kept || !within(account.limit().min(MOST_CHARGED)),
+                    "No false refusal within the group's reservation: {:?}",
+                    refusal
+                );
                 prop_assert!(
                     !is_lendable || is_contended || !within(account.limit().min(MOST_CHARGED)),
                     "Work-conserving: {:?}",
@@ -169,7 +182,23 @@ impl Bench {
                 prop_assert!(granted >= pages.min(before), "what was protected stays so");
             }
             Step::Limit { who, pages } => self.accounts[who].set_limit(pages),
-            Step::GroupLimit { pages } => self.ledger.groups[1].set_limit(pages),
+            // Admission keeps the limit above the reservation.
+            Step::GroupLimit { pages } => {
+                let group = &self.ledger.groups[1];
+                group.set_limit(pages.max(group.reservation()));
+            }
+            Step::Promise { pages } => {
+                let (ledger, group) = (&self.ledger, &self.ledger.groups[1]);
+                let pages = pages.min(group.limit());
+                let before = (ledger.surplus(), group.kept(), group.reservation());
+                match ledger.promise(group, pages) {
+                    Ok(()) => prop_assert_eq!(group.reservation(), pages),
+                    Err(missing) => {
+                        prop_assert!(missing > 0 && ledger.surplus() < signed(missing));
+                        prop_assert_eq!(before, (ledger.surplus(), group.kept(), group.reservation()));
+                    }
+                }
+            }
             Step::Capacity { pages } => self.ledger.set_capacity(pages),
             Step::Prepay { who, pages } => {
                 // What is prepaid is charged like anything else.
@@ -221,6 +250,7 @@ proptest! {
             bench.ledger.protect(&bench.accounts[who], 0);
         }
         bench.check()?;
+        prop_assert_eq!(bench.ledger.promise(&bench.ledger.groups[1], 0), Ok(()));
         prop_assert_eq!(bench.ledger.surplus(), signed(bench.ledger.lendable()));
         prop_assert_eq!(bench.ledger.overdraft(), 0);
     }
@@ -271,6 +301,61 @@ fn what_is_protected_is_there_when_everybody_else_wants_it() {
         let _one = ledger.charge(&lender, 1, Purpose::Fallible).unwrap();
     }
     assert_invariants(&ledger, &[&lender, &borrower]);
+}
+
+#[test]
+fn what_a_group_reserves_and_no_member_has_taken_is_there_for_any_of_them() {
+    let ledger = ledger(1000);
+    let (first, second, outside) = (Account::new(1), Account::new(2), Account::new(3));
+    first.set_group(1);
+    second.set_group(1);
+    let group = &ledger.groups[1];
+    assert_eq!(ledger.promise(group, 300), Ok(()));
+    assert_eq!(ledger.protect(&first, 40), 40);
+    assert_eq!(group.kept(), 260, "a member's own is a part of it");
+    while ledger.charge(&outside, 7, Purpose::Ambient).is_ok() {}
+    // Nor does it help outsiders that they go without.
+    ledger.publish_level(1, 0);
+    ledger.deny(&outside, 7);
+    for turn in 0..300 {
+        let who = if turn < 260 { &second } else { &first };
+        let _one = ledger.charge(who, 1, Purpose::Fallible).unwrap();
+    }
+    assert_eq!(group.kept(), 0);
+    assert!(ledger.surplus() < 7);
+    assert_invariants(&ledger, &[&first, &second, &outside]);
+    // What one frees is kept again, and not lent.
+    let surplus = ledger.surplus();
+    ledger.uncharge(&second, 100);
+    assert_eq!((group.kept(), ledger.surplus()), (100, surplus));
+    // A promise is kept whole or not made.
+    assert_eq!(ledger.promise(group, 400), Err(100));
+    assert_eq!((group.kept(), group.reservation()), (100, 300));
+    assert_eq!(ledger.promise(group, 250), Ok(()));
+    assert_eq!((group.kept(), ledger.surplus()), (50, surplus + 50));
+    assert_invariants(&ledger, &[&first, &second, &outside]);
+}
+
+#[test]
+fn an_allowance_binds_in_what_is_kept_only_for_a_sibling() {
+    let (ledger, greedy, poor, outside) = (ledger(1000), Account::new(1), Account::new(2), Account::new(3));
+    greedy.set_group(1);
+    poor.set_group(1);
+    assert_eq!(ledger.promise(&ledger.groups[1], 300), Ok(()));
+    let level = (1 << LEVEL_SHIFT) / u64::from(CLAIM_UNITS);
+    ledger.publish_level(0, level);
+    ledger.publish_level(1, level);
+    ledger.deny(&outside, 1);
+    let _far = ledger.charge(&greedy, 200, Purpose::Ambient).unwrap();
+    ledger.deny(&poor, 200);
+    assert_eq!(
+        ledger.charge(&greedy, 1, Purpose::Ambient),
+        Err(Refusal::Capacity)
+    );
+    let _its = ledger.charge(&poor, 100, Purpose::Ambient).unwrap();
+    ledger.uncharge(&greedy, 10);
+    ledger.end_contention();
+    let _again = ledger.charge(&greedy, 10, Purpose::Ambient).unwrap();
 }
 
 #[test]

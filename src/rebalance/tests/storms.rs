@@ -95,7 +95,7 @@ fn happen(world: &mut World, event: Event) {
             world.join(id, contract, group);
         }
         Event::Leave { id } if joined(world, id) => world.leave(id),
-        Event::Group { id, contract } => world.solver.set_group(id, contract),
+        Event::Group { id, contract } => world.set_group(id, contract),
         Event::Lendable { pages } => {
             world.lendable = pages;
             world.solver.set_lendable(pages);

@@ -1,6 +1,6 @@
 //! A ledger simulated in plain numbers: what the driver and the accounts do around a solver.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -39,12 +39,21 @@ pub(super) struct Account {
     group: Option<GroupId>,
 }
 
+impl Account {
+    /// What nobody else may have for it.
+    fn claimed(&self) -> u64 {
+        self.reading.charged.max(self.reading.protected)
+    }
+}
+
 /// Accounts and their solver.
 pub(super) struct World {
     pub(super) solver: Solver,
     pub(super) accounts: Vec<Option<Account>>,
     pub(super) lendable: u64,
     pub(super) now: Duration,
+    /// What is promised to the members of groups in all.
+    promised: BTreeMap<GroupId, u64>,
     levels: Vec<(Option<GroupId>, Level)>,
     dirty: BTreeSet<u16>,
     /// Whether allowances bind: somebody below his own was refused since the last round.
@@ -61,6 +70,7 @@ impl World {
             accounts: Vec::new(),
             lendable,
             now: Duration::ZERO,
+            promised: BTreeMap::new(),
             levels: Vec::new(),
             dirty: BTreeSet::new(),
             binds: false,
@@ -88,6 +98,35 @@ impl World {
         (account.contract, account.group) = (contract, group);
     }
 
+    /// A group is made or changed. Of its reservation it is promised what there is, or else what it was before.
+    pub(super) fn set_group(&mut self, id: GroupId, contract: Contract) {
+        let before = self.promised.insert(id, contract.reservation).unwrap_or(0);
+        if contract.reservation > before && self.surplus() < 0 {
+            self.promised.insert(id, before);
+        }
+        let reservation = self.promised[&id];
+        let limit = contract.limit.max(reservation);
+        let contract = Contract {
+            reservation,
+            limit,
+            ..contract
+        };
+        self.solver.set_group(id, contract);
+    }
+
+    /// What is promised to a group and claimed by none of its members.
+    fn kept(&self, group: Option<GroupId>) -> u64 {
+        let Some(promised) = group.and_then(|group| self.promised.get(&group)) else {
+            return 0;
+        };
+        let members = self
+            .accounts
+            .iter()
+            .flatten()
+            .filter(|account| account.group == group);
+        promised.saturating_sub(members.map(Account::claimed).sum())
+    }
+
     /// Gives everything back and leaves.
     pub(super) fn leave(&mut self, id: u16) {
         self.accounts[usize::from(id)] = None;
@@ -112,8 +151,9 @@ impl World {
     }
 
     pub(super) fn surplus(&self) -> i64 {
-        let claimed = |account: &Account| account.reading.charged.max(account.reading.protected);
-        self.lendable as i64 - self.accounts.iter().flatten().map(claimed).sum::<u64>() as i64
+        let claimed: u64 = self.accounts.iter().flatten().map(Account::claimed).sum();
+        let kept: u64 = self.promised.keys().map(|group| self.kept(Some(*group))).sum();
+        self.lendable as i64 - (claimed + kept) as i64
     }
 
     /// Grants `pages` to a tenant, or refuses.
@@ -131,8 +171,10 @@ impl World {
         let allowed = allowance(account.contract.limit, protected, account.claim, level);
         let after = charged + pages;
         let loan = after.saturating_sub(charged.max(protected));
-        let over = binds && loan > 0 && after > allowed;
-        let granted = after <= account.contract.limit && loan as i64 <= surplus.max(0) && !over;
+        // What is kept for its group is nobody else's, whoever waits.
+        let missing = loan - loan.min(self.kept(account.group));
+        let over = binds && missing > 0 && after > allowed;
+        let granted = after <= account.contract.limit && missing as i64 <= surplus.max(0) && !over;
         let reading = &mut self.account_mut(id).reading;
         if granted {
             reading.charged += pages;
@@ -214,9 +256,9 @@ impl World {
     /// Applies wishes in order, as far as the surplus goes.
     fn protect(&mut self, wishes: &[(u16, u64)]) {
         for (id, wish) in wishes {
-            let surplus = self.surplus().max(0) as u64;
+            let there = self.surplus().max(0) as u64 + self.kept(self.account(*id).group);
             let reading = &mut self.accounts[usize::from(*id)].as_mut().expect("joined").reading;
-            let most = reading.charged.max(reading.protected) + surplus;
+            let most = reading.charged.max(reading.protected) + there;
             reading.protected = (*wish).min(most);
             let granted = reading.protected;
             self.solver.granted(*id, granted);

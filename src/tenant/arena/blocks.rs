@@ -19,7 +19,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use super::super::allocator::impl_allocator;
-use super::{Arena, Chunk, End, at, give, head, least_bytes};
+use super::{Arena, Chunk, End, at, head, least_bytes};
 use crate::base::units::PAGE;
 use crate::ledger::Purpose;
 
@@ -28,9 +28,15 @@ impl Arena {
     fn allocate_block(&self, layout: Layout) -> Option<NonNull<[u8]>> {
         let block = match self.take_low(layout) {
             Some(block) => block,
-            None => self.take_slow(layout, End::Low, Purpose::Fallible)?,
+            None => self.take_low_slow(layout)?,
         };
         Some(NonNull::slice_from_raw_parts(block, layout.size()))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_low_slow(&self, layout: Layout) -> Option<NonNull<u8>> {
+        self.take_slow(layout, End::Low, Purpose::Fallible)
     }
 
     #[inline(always)]
@@ -152,8 +158,7 @@ impl Arena {
                 "a chunk comes right before the newest"
             );
             newest.as_mut().previous = chunk.as_ref().previous;
-            self.bytes.set(self.bytes.get() - chunk.as_ref().bytes);
-            give(chunk);
+            self.give(chunk);
         }
     }
 
@@ -170,20 +175,21 @@ impl Arena {
     ) -> Option<NonNull<u8>> {
         let least = least_bytes(new)?;
         // SAFETY: the newest chunk is this arena's.
-        let (bytes, align) = unsafe { (chunk.as_ref().bytes, chunk.as_ref().align) };
-        let wanted = self.next_bytes.get().max(least);
+        let head = *unsafe { chunk.as_ref() };
+        if head.class.is_some() {
+            return None;
+        }
+        let wanted = (2 * head.bytes).min(head.most_bytes).max(least);
         let offset = block.addr().get() - chunk.addr().get();
         // SAFETY: the head says how the chunk was allocated; nothing but `self.chunk` leads to it (**Newest**).
         let (base, grown) = unsafe {
-            self.handle
-                .behalf()
-                .grow_chunk(chunk.cast(), bytes, align, wanted, least)
+            self.behalf
+                .grow_chunk(chunk.cast(), head.bytes, head.align(), wanted, least)
         }?;
         let mut chunk = base.cast::<Chunk>();
         // SAFETY: the chunk at its new place, with its head.
         unsafe { chunk.as_mut() }.bytes = grown;
         self.chunk.set(Some(chunk));
-        self.grew(bytes, grown);
         self.open(chunk);
         // SAFETY: the block lies in its chunk where it did, and `least_bytes` has room for its new length there.
         let start = unsafe { base.add(offset) };

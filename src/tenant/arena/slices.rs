@@ -3,6 +3,7 @@
 //! Above: the user. Below: the upper end of the newest chunk, by way of `values.rs`.
 
 use core::alloc::Layout;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
 use super::Arena;
@@ -94,7 +95,9 @@ impl Arena {
     /// ```
     #[inline(always)]
     pub fn alloc_slice_clone<T: Clone>(&self, items: &[T]) -> &mut [T] {
-        self.alloc_slice_fill_iter(items.iter().cloned())
+        let place = self.alloc_layout(Layout::for_value(items)).cast();
+        // SAFETY: memory for as many items, that nobody else has.
+        unsafe { cloned(place, items) }
     }
 
     /// [`alloc_slice_clone`](Self::alloc_slice_clone), or why not.
@@ -113,7 +116,9 @@ impl Arena {
     /// ```
     #[inline(always)]
     pub fn try_alloc_slice_clone<T: Clone>(&self, items: &[T]) -> Result<&mut [T], Error> {
-        self.try_alloc_slice_fill_iter(items.iter().cloned())
+        let place = self.try_alloc_layout(Layout::for_value(items))?.cast();
+        // SAFETY: memory for as many items, that nobody else has.
+        Ok(unsafe { cloned(place, items) })
     }
 
     /// Makes a slice of what `make` returns for 0, 1, …, `length - 1`.
@@ -317,7 +322,56 @@ impl Arena {
 unsafe fn copied<'a, T: Copy>(place: NonNull<T>, items: &[T]) -> &'a mut [T] {
     // SAFETY: the caller's promise; memory that nobody has does not overlap what is borrowed.
     unsafe {
-        place.copy_from_nonoverlapping(NonNull::from_ref(items).cast(), items.len());
+        copy(NonNull::from_ref(items).cast(), place.cast(), size_of_val(items));
+        core::slice::from_raw_parts_mut(place.as_ptr(), items.len())
+    }
+}
+
+/// Copies `length` bytes. What is short is copied here, by two moves that may overlap: a call of `memcpy` takes as long as
+/// all the rest of making a string.
+///
+/// # Safety
+///
+/// As for `copy_nonoverlapping`.
+#[inline(always)]
+unsafe fn copy(from: NonNull<u8>, to: NonNull<u8>, length: usize) {
+    /// The first and the last `N` bytes, both read before either is written. They need not be initialised, and may be parts of
+    /// pointers.
+    #[inline(always)]
+    unsafe fn ends<const N: usize>(from: NonNull<u8>, to: NonNull<u8>, length: usize) {
+        // SAFETY: the caller's promise, and `length` is at least `N`.
+        unsafe {
+            let (from, to) = (from.cast::<MaybeUninit<[u8; N]>>(), to.cast());
+            let (first, last) = (from.read_unaligned(), from.byte_add(length - N).read_unaligned());
+            to.write_unaligned(first);
+            to.byte_add(length - N).write_unaligned(last);
+        }
+    }
+    // SAFETY: the caller's promise, and the lengths are compared.
+    unsafe {
+        match length {
+            17..=32 => ends::<16>(from, to, length),
+            8..=16 => ends::<8>(from, to, length),
+            4..=7 => ends::<4>(from, to, length),
+            2..=3 => ends::<2>(from, to, length),
+            1 => ends::<1>(from, to, length),
+            _ => to.copy_from_nonoverlapping(from, length),
+        }
+    }
+}
+
+/// Clones of `items`, at `place`. If a clone panics, those made so far are never dropped, as nothing in an arena is.
+///
+/// # Safety
+///
+/// `place` is memory for as many items that nobody else has for `'a`.
+#[inline(always)]
+unsafe fn cloned<'a, T: Clone>(place: NonNull<T>, items: &[T]) -> &'a mut [T] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        for (index, item) in items.iter().enumerate() {
+            place.add(index).write(item.clone());
+        }
         core::slice::from_raw_parts_mut(place.as_ptr(), items.len())
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! **Admission**: a group counts with its reservation, or with its tenants' in all where it has none; so what is promised
 //! in all is Σ r of tenants without a group + Σ max(r, Σ r of its tenants) of groups ≤ C − H. In a group with a
-//! reservation Σ r of its tenants ≤ r.
+//! reservation Σ r of its tenants ≤ r. What is admitted is promised: protected for its tenant, or kept for the members of
+//! its group (`ledger/group.rs`), before anybody else can be told that he may have it.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -15,6 +16,7 @@ use crate::base::units::PAGE;
 use crate::error::Error;
 use crate::heap;
 use crate::ledger::{self, GROUPS, NO_LIMIT, Pages};
+use crate::span::Tag;
 use crate::tenant::group::{Group, GroupBuilder};
 use crate::tenant::{Tenant, check_name, check_weight, limit_pages};
 
@@ -155,7 +157,7 @@ pub(in crate::tenant) fn create_group(builder: &GroupBuilder) -> Result<Group, E
             return Err(Error::NameTaken);
         }
         registry.admit(0, 0, reservation, limit)?;
-        // A number that is vacant, or the next.
+        // 1. A number that is vacant, or the next.
         let groups = &mut registry.groups;
         let index = groups.entries.iter().position(|entry| !entry.is_live);
         let index = index.unwrap_or(groups.entries.len());
@@ -164,6 +166,9 @@ pub(in crate::tenant) fn create_group(builder: &GroupBuilder) -> Result<Group, E
             .then(|| account(number))
             .flatten()
             .ok_or(Error::TooManyTenants)?;
+        // 2. What it is promised, or it does not come into being.
+        promise(account, reservation)?;
+        // 3. Known from here on.
         let name: Arc<str> = Arc::from(builder.name.as_str());
         let entry = Entry {
             name: name.clone(),
@@ -178,13 +183,35 @@ pub(in crate::tenant) fn create_group(builder: &GroupBuilder) -> Result<Group, E
         }
         groups.by_name.insert(name, number);
         account.set_weight(builder.weight);
-        account.set_reservation(reservation);
         account.set_limit(limit);
         account.set_used(true);
         registry.reserved += reservation;
         heap::heap().shared.ledger.touch_groups();
         registry.groups.handle(number).ok_or(Error::OutOfMemory)
     })
+}
+
+/// Promises `pages` to the members of a group in all: they are kept for them from here on. If they are lent to others at
+/// present, nothing has changed.
+fn promise(group: &ledger::Group, pages: Pages) -> Result<(), Error> {
+    let ledger = &heap::heap().shared.ledger;
+    let is_raised = pages > group.reservation();
+    let promised = ledger.promise(group, pages).or_else(|wanted| {
+        heap::make_room(wanted);
+        ledger.promise(group, pages)
+    });
+    if let Err(wanted) = promised {
+        let debt = wanted - wanted.min(ledger.surplus().max(0).unsigned_abs());
+        heap::want(wanted, 0, Tag::ROOT);
+        return Err(Error::EntitlementPending {
+            debt: debt.saturating_mul(PAGE as u64),
+            eta: ledger.eta(),
+        });
+    }
+    if is_raised {
+        ledger.meet();
+    }
+    Ok(())
 }
 
 /// Runs `act` on a group that is there.
@@ -225,8 +252,9 @@ pub(in crate::tenant) fn set_group_reservation(group: &Group, bytes: u64) -> Res
         if part > free {
             return Err(exceed(pages, free));
         }
-        registry.reserved = registry.reserved - Registry::part(group.number, reserved) + part;
-        account.set_reservation(pages);
+        let before = Registry::part(group.number, reserved);
+        promise(account, pages)?;
+        registry.reserved = registry.reserved - before + part;
         Ok(())
     })
 }
@@ -257,7 +285,7 @@ pub(in crate::tenant) fn retire_group(group: &Group) -> Result<(), Error> {
         entry.is_live = false;
         registry.reserved -= account.reservation();
         registry.groups.by_name.remove(&group.name);
-        account.set_reservation(0);
+        promise(account, 0)?;
         account.set_limit(NO_LIMIT);
         account.set_used(false);
         Ok(())

@@ -4,7 +4,16 @@
 //! vectors that grow, resets), and what they leave out: an arena's whole life. Both draw their chunks from this
 //! allocator, so that what is compared are arenas, and not this allocator with the system's.
 //!
-//! `cargo bench --bench arena [-- <filter>]`; a group is one kind of work, its two lines are the two arenas.
+//! ```sh
+//! cargo bench --bench arena                                  # a group is one kind of work, its two lines are the two arenas
+//! cargo bench --bench arena -- push                          # the groups whose name has `push` in it
+//! cargo bench --bench arena -- --out benches/results/arena   # all of it five times over; writes results.md, .json, .svg
+//! ```
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod summary;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -13,7 +22,7 @@ use allocator_api2::alloc::Allocator;
 use allocator_api2::vec::Vec;
 use bumpalo::Bump;
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkGroup, Criterion, Throughput};
 use tenancy::{Arena, Tenancy, Tenant};
 
 #[global_allocator]
@@ -34,6 +43,8 @@ trait Region {
     fn try_alloc<T>(&self, value: T) -> Option<&mut T>;
     fn alloc_str(&self, text: &str) -> &mut str;
     fn alloc_slice_copy<T: Copy>(&self, items: &[T]) -> &mut [T];
+    fn alloc_slice_clone<T: Clone>(&self, items: &[T]) -> &mut [T];
+    fn alloc_slice_fill_copy<T: Copy>(&self, length: usize, value: T) -> &mut [T];
     fn alloc_slice_fill_with<T>(&self, length: usize, make: impl FnMut(usize) -> T) -> &mut [T];
     fn allocator(&self) -> impl Allocator + Copy;
 }
@@ -72,6 +83,14 @@ macro_rules! region {
             #[inline(always)]
             fn alloc_slice_copy<T: Copy>(&self, items: &[T]) -> &mut [T] {
                 <$type>::alloc_slice_copy(self, items)
+            }
+            #[inline(always)]
+            fn alloc_slice_clone<T: Clone>(&self, items: &[T]) -> &mut [T] {
+                <$type>::alloc_slice_clone(self, items)
+            }
+            #[inline(always)]
+            fn alloc_slice_fill_copy<T: Copy>(&self, length: usize, value: T) -> &mut [T] {
+                <$type>::alloc_slice_fill_copy(self, length, value)
             }
             #[inline(always)]
             fn alloc_slice_fill_with<T>(&self, length: usize, make: impl FnMut(usize) -> T) -> &mut [T] {
@@ -164,27 +183,31 @@ fn of_text<R: Region>(c: &mut Criterion) {
 }
 
 fn of_slices<R: Region>(c: &mut Criterion) {
+    fn slices<R: Region, T>(c: &mut Criterion, name: &str, bytes: usize, make: impl Fn(&R) -> &mut [T]) {
+        let mut group = group(c, name, VALUES);
+        group.bench_function(R::NAME, |b| {
+            let mut region = R::with_capacity(VALUES * bytes);
+            b.iter(|| {
+                region.reset();
+                for _ in 0..VALUES {
+                    black_box(make(black_box(&region)));
+                }
+            });
+        });
+    }
     let items = [7u32; 16];
-    let mut group = group(c, "alloc_slice_copy 16 words", VALUES);
-    group.bench_function(R::NAME, |b| {
-        let mut region = R::with_capacity(VALUES * size_of_val(&items));
-        b.iter(|| {
-            region.reset();
-            for _ in 0..VALUES {
-                black_box(black_box(&region).alloc_slice_copy(black_box(&items[..])));
-            }
-        });
+    let bytes = size_of_val(&items);
+    slices::<R, _>(c, "alloc_slice_copy 16 words", bytes, |region| {
+        region.alloc_slice_copy(black_box(&items[..]))
     });
-    drop(group);
-    let mut group = self::group(c, "alloc_slice_fill_with 16 words", VALUES);
-    group.bench_function(R::NAME, |b| {
-        let mut region = R::with_capacity(VALUES * size_of_val(&items));
-        b.iter(|| {
-            region.reset();
-            for _ in 0..VALUES {
-                black_box(black_box(&region).alloc_slice_fill_with(black_box(16), |n| n as u32));
-            }
-        });
+    slices::<R, _>(c, "alloc_slice_clone 16 words", bytes, |region| {
+        region.alloc_slice_clone(black_box(&items[..]))
+    });
+    slices::<R, _>(c, "alloc_slice_fill_with 16 words", bytes, |region| {
+        region.alloc_slice_fill_with(black_box(16), |n| n as u32)
+    });
+    slices::<R, _>(c, "alloc_slice_fill_copy 16 words", bytes, |region| {
+        region.alloc_slice_fill_copy(black_box(16), black_box(7u32))
     });
 }
 
@@ -253,6 +276,20 @@ fn of_resets<R: Region>(c: &mut Criterion) {
             region
         });
     });
+    drop(group);
+    // An arena that is kept and does the same again and again, from a few pages to more than the largest chunk.
+    for (size, values) in [("24 KB", 8), ("3 MB", 1_000)] {
+        let mut group = self::group(c, &format!("reset in a steady state, {size}"), 1);
+        group.bench_function(R::NAME, |b| {
+            let mut region = R::empty();
+            b.iter(|| {
+                for _ in 0..values {
+                    black_box(black_box(&region).alloc([0u8; 3000]));
+                }
+                region.reset();
+            });
+        });
+    }
 }
 
 /// An arena for each request: made, used a little, dropped.
@@ -269,6 +306,20 @@ fn of_lives<R: Region>(c: &mut Criterion) {
             });
         });
     }
+    let mut group = group(c, "life with a string and a vector", 1);
+    group.bench_function(R::NAME, |b| {
+        b.iter(|| {
+            let region = R::empty();
+            black_box(region.alloc_str(black_box("a request of some user")));
+            let mut words = Vec::new_in(region.allocator());
+            for n in 0..black_box(10u64) {
+                words.push(n);
+            }
+            black_box(&words);
+            drop(words);
+            region
+        });
+    });
 }
 
 fn group<'a>(c: &'a mut Criterion, name: &str, elements: usize) -> BenchmarkGroup<'a, WallTime> {
@@ -277,7 +328,16 @@ fn group<'a>(c: &'a mut Criterion, name: &str, elements: usize) -> BenchmarkGrou
     group
 }
 
-fn all(c: &mut Criterion) {
+fn main() {
+    if let Some(arguments) = summary::arguments() {
+        return summary::run(&arguments);
+    }
+    let mut criterion = Criterion::default()
+        .without_plots()
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(600))
+        .sample_size(40)
+        .configure_from_args();
     for of in [
         of_values::<Bump>,
         of_values::<Arena>,
@@ -294,17 +354,7 @@ fn all(c: &mut Criterion) {
         of_lives::<Bump>,
         of_lives::<Arena>,
     ] {
-        of(c);
+        of(&mut criterion);
     }
+    criterion.final_summary();
 }
-
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
-        .without_plots()
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(600))
-        .sample_size(40);
-    targets = all
-}
-criterion_main!(benches);
