@@ -326,13 +326,6 @@ impl Ledger {
         }
     }
 
-    /// Counts that a lender took `pages` of what is owed.
-    fn pay(&self, pages: Pages) {
-        let less = |owed: Pages| Some(owed.saturating_sub(pages));
-        // Relaxed: the next round counts anew.
-        let _ = self.owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-    }
-
     /// Takes what there is of `more`; how much.
     fn take_up_to(&self, account: &Account, more: Pages) -> Pages {
         match self.group_of(account) {

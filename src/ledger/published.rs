@@ -103,6 +103,13 @@ impl Ledger {
         self.owed.store(pages, Ordering::Relaxed);
     }
 
+    /// Counts that a lender took `pages` of what is owed.
+    pub(super) fn pay(&self, pages: Pages) {
+        let less = |owed: Pages| Some(owed.saturating_sub(pages));
+        // Relaxed: the next round counts anew.
+        let _ = self.owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
     /// Has allowances bind until [`end_contention`](Self::end_contention).
     pub(crate) fn begin_contention(&self) {
         // Relaxed: as in `take`.
