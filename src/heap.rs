@@ -89,13 +89,12 @@ unsafe extern "C" fn thread_exit(thread: *mut c_void) {
 }
 
 /// The pool that serves this thread's requests without a size class.
-fn current_pool() -> (&'static Pool, Option<&'static Thread>) {
-    let thread = thread();
-    let pool = thread.and_then(|thread| {
+fn current_pool() -> &'static Pool {
+    let pool = thread().and_then(|thread| {
         let cache = thread.current();
         cache.pool().filter(|pool| pool.is_live(cache.tag()))
     });
-    (pool.unwrap_or(HEAP.shared.root()), thread)
+    pool.unwrap_or(HEAP.shared.root())
 }
 
 /// A block when the cache has none: null without memory, or at a limit under `OnLimit::Fail`.
@@ -137,47 +136,20 @@ pub(crate) fn large_cold(size: usize, align: usize, zero: bool, grows: bool) -> 
             grows,
             purpose,
         };
-        current_pool().0.allocate_large(&HEAP.shared, request)
+        current_pool().allocate_large(&HEAP.shared, request)
     });
     block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
 }
 
-/// Tries, makes room for `pages` where that helps, and tries again; at last insists.
+/// Tries for the tenant that is entered, and makes room where there is none.
 fn attempt(pages: Pages, mut allocate: impl FnMut(Purpose) -> Option<NonNull<u8>>) -> Option<NonNull<u8>> {
     if let Some(block) = allocate(Purpose::Ambient) {
         notice::look_if_alarmed();
         return Some(block);
     }
-    let (pool, thread) = current_pool();
-    let account = &pool.account;
-    // A tenant that has overdrawn made room in vain before, and is served at once until it has repaid.
-    if account.overdraft() == 0 && HEAP.shared.ledger.can_ever(account, pages) {
-        // 1. What the tenant keeps itself: here, and in its pool.
-        if let Some(thread) = thread {
-            thread.flush();
-        }
-        pool.trim(&HEAP.shared);
-        if let Some(block) = allocate(Purpose::Ambient) {
-            return Some(block);
-        }
-        // 2. What others keep; not for a tenant at its own limit.
-        if account.charged() + pages <= account.limit() {
-            make_room(pages);
-            if let Some(block) = allocate(Purpose::Ambient) {
-                return Some(block);
-            }
-        }
-    }
-    // 3. What may not fail.
-    let before = account.overdraft();
-    let block = allocate(Purpose::Insistent);
-    let overdrawn = account.overdraft().saturating_sub(before);
-    if block.is_none() {
-        deny(pool, pages);
-    } else if overdrawn > 0 {
-        notice::overdrawn(pool, overdrawn);
-    }
-    block
+    let pool = current_pool();
+    let tag = pool.tag();
+    Behalf { pool, tag }.attempt_again(pages, Purpose::Ambient, allocate)
 }
 
 /// Has what is free go back where that helps a tenant to `pages`: its own first, then what others keep.

@@ -154,7 +154,7 @@ impl Behalf {
         self.attempt(pages, request.purpose, allocate)
     }
 
-    /// Tries, makes room for `pages` where that helps, and tries again; insists at last if the request is an ambient one.
+    /// Tries, and makes room where there is none.
     fn attempt<T>(
         self,
         pages: Pages,
@@ -164,10 +164,24 @@ impl Behalf {
         if let Some(block) = allocate(purpose) {
             return Some(block);
         }
-        let account = &self.pool.account;
-        // What can never fit is told so at once: a slip in a length must not cost everybody his cache.
-        if self.is_live() && HEAP.shared.ledger.can_ever(account, pages) {
-            // 1. The tenant's own.
+        self.attempt_again(pages, purpose, allocate)
+    }
+
+    /// What follows when a request found nothing: makes room for `pages` where that helps, and tries again; insists at last
+    /// if the request is an ambient one.
+    pub(super) fn attempt_again<T>(
+        self,
+        pages: Pages,
+        purpose: Purpose,
+        mut allocate: impl FnMut(Purpose) -> Option<T>,
+    ) -> Option<T> {
+        let (account, is_ambient) = (&self.pool.account, purpose == Purpose::Ambient);
+        // What can never fit is told so at once: a slip in a length must not cost everybody his cache. And a tenant that
+        // has overdrawn made room in vain before: what may not fail is served at once until it has repaid.
+        let may_help =
+            !(is_ambient && account.overdraft() > 0) && HEAP.shared.ledger.can_ever(account, pages);
+        if may_help && self.is_live() {
+            // 1. The tenant's own: here, and in its pool.
             if let Some(thread) = thread() {
                 thread.flush_for(self.pool, self.tag);
             }
@@ -185,9 +199,7 @@ impl Behalf {
         }
         // 3. What may not fail.
         let before = account.overdraft();
-        if purpose == Purpose::Ambient
-            && let Some(block) = allocate(Purpose::Insistent)
-        {
+        if is_ambient && let Some(block) = allocate(Purpose::Insistent) {
             let overdrawn = account.overdraft().saturating_sub(before);
             if overdrawn > 0 {
                 notice::overdrawn(self.pool, overdrawn);
