@@ -9,7 +9,6 @@
 mod behalf;
 mod events;
 mod notice;
-mod waker;
 
 pub(crate) use behalf::{Behalf, ChunkRequest, Piece, dangling};
 pub use events::EventKind;

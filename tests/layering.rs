@@ -74,6 +74,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "the last words before an abort are written by the platform",
     ),
     ("base/lock.rs", "os", "a waiting thread is parked by the platform"),
+    ("base/waker.rs", "os", "as in `base/lock.rs`"),
     (
         "base/barrier.rs",
         "os",
