@@ -367,6 +367,55 @@ fn a_newcomer_gets_its_reservation_from_who_has_all() {
     );
 }
 
+#[test]
+fn of_two_who_wait_for_reservations_neither_starves() {
+    in_process(
+        "of_two_who_wait_for_reservations_neither_starves",
+        256 * MIB,
+        || {
+            let mut busy = Hungry::new("busy", 100);
+            let mut rebalancer = Rebalancer::new();
+            rebalancer.tick(Duration::ZERO);
+            busy.take_all();
+            rebalancer.tick(ROUND);
+            // They ask in turn, so each round finds another one's wish; one wants four times as much as the other.
+            let mut waiting = vec![("large", 48 * MIB), ("small", 12 * MIB)];
+            let mut served = Vec::new();
+            for round in 2..600 {
+                busy.held.pop_front();
+                busy.take();
+                rebalancer.tick(ROUND * round);
+                for _ in 0..3 {
+                    let by = usize::from(waiting.len() > 1);
+                    waiting.rotate_left(by);
+                    waiting.retain(
+                        |(name, bytes)| match Tenant::builder(name).reservation(*bytes).build() {
+                            Ok(tenant) => {
+                                let _own = tenant.try_charge(*bytes).unwrap();
+                                served.push((*name, round));
+                                false
+                            }
+                            Err(Error::EntitlementPending { .. }) => true,
+                            Err(error) => panic!("{error}"),
+                        },
+                    );
+                }
+                if waiting.is_empty() {
+                    break;
+                }
+            }
+            // A span a round is 240 rounds for both.
+            println!("{served:?}");
+            let in_time = |index: usize, most: u32| served.get(index).is_some_and(|(_, round)| *round < most);
+            assert!(
+                in_time(0, 70) && in_time(1, 290),
+                "{served:?}\n{}",
+                tenancy::snapshot()
+            );
+        },
+    );
+}
+
 /// Answers anything but sense.
 struct Adversary(Random);
 
