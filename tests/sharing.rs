@@ -723,9 +723,14 @@ fn what_a_group_reserves_is_there_for_its_members_and_for_nobody_else() {
             held: VecDeque::new(),
         };
         let (mut one, mut two) = (member("one"), member("two"));
-        let all = one.tenant.try_charge(63 * MIB).unwrap();
+        let all = one.tenant.try_charge(64 * MIB - SPAN).unwrap();
         assert!(two.take() && one.tenant.try_charge(2 * MIB).is_err());
+        assert_eq!(one.tenant.pressure(), Pressure::Low, "nothing is left of it");
         (two.held, _) = (VecDeque::new(), drop(all));
+        assert_eq!(
+            (one.tenant.pressure(), busy.tenant.pressure()),
+            (Pressure::None, Pressure::Low)
+        );
         // 2. Rounds change nothing of that, owe nobody for it, and lend none of it.
         let mut rebalancer = Rebalancer::new();
         for round in 0..30 {
