@@ -2,18 +2,21 @@
 //! not have it at hand.
 //!
 //! Above: `global.rs` and `tenant/`. Below: caches and pools. Nothing here waits, unwinds or runs user code.
-//! What handles and arenas ask for, in the name of a tenant that need not be entered, is in `heap/behalf.rs`.
+//! What handles and arenas ask for, in the name of a tenant that need not be entered, is in `heap/behalf.rs`;
+//! what follows when there is none, in `heap/room.rs`.
 
 #![allow(unsafe_code)] // Blocks come in as raw pointers and go out again.
 
 mod behalf;
 mod events;
 mod notice;
+mod room;
 
 pub(crate) use behalf::{Behalf, ChunkRequest, Piece, dangling};
 pub use events::EventKind;
 pub(crate) use events::{Entry as EventEntry, KEPT as EVENTS_KEPT};
 pub(crate) use notice::{deny, note, read_events, waker, want};
+pub(crate) use room::{make_room, make_room_for};
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -151,52 +154,12 @@ fn attempt(pages: Pages, mut allocate: impl FnMut(Purpose) -> Option<NonNull<u8>
     Behalf { pool, tag }.attempt_again(pages, Purpose::Ambient, allocate)
 }
 
-/// Has what is free go back where that helps a tenant to `pages`: its own first, then what others keep.
-pub(crate) fn make_room_for(pool: &'static Pool, pages: Pages) {
-    if !HEAP.shared.ledger.can_ever(&pool.account, pages) {
-        return;
-    }
-    if let Some(thread) = thread() {
-        thread.flush();
-    }
-    pool.trim(&HEAP.shared);
-    if pool.account.charged().saturating_add(pages) <= pool.account.limit() {
-        make_room(pages);
-    }
-}
-
 /// Gives back what a tenant was charged in advance.
 pub(crate) fn give_prepaid_back(pool: &'static Pool) {
     let pages = pool.account.take_prepaid(Pages::MAX);
     if pages > 0 {
         HEAP.shared.ledger.uncharge(&pool.account, pages);
     }
-}
-
-/// Has free memory that pools and sleeping threads keep go back, until `pages` can be lent; if they can and it is the
-/// operating system that has none, all that has backing goes back to it.
-pub(crate) fn make_room(pages: Pages) {
-    let shared = &HEAP.shared;
-    let is_enough = || shared.ledger.surplus() >= pages.cast_signed();
-    if is_enough() {
-        HEAP.flush_sleeping();
-        shared.all_pools().for_each(|pool| pool.trim(shared));
-        shared.spans.trim(0);
-        return;
-    }
-    // 1. The depots of those who hold more than is protected: first of those whom the last round found cheapest.
-    let donors = shared.ledger.donors().filter_map(|id| shared.pool_at(id));
-    for pool in donors.chain(shared.all_pools()) {
-        if pool.account.charged() > pool.account.protected() {
-            pool.trim(shared);
-            if is_enough() {
-                return;
-            }
-        }
-    }
-    // 2. What sleeping threads keep.
-    HEAP.flush_sleeping();
-    shared.all_pools().for_each(|pool| pool.trim(shared));
 }
 
 /// A zeroed block.
