@@ -31,7 +31,7 @@ use core::alloc::Layout;
 use core::num::NonZero;
 use core::ptr::NonNull;
 
-use super::{HEAP, deny, large_owner, make_room, notice, thread};
+use super::{HEAP, large_owner, thread};
 use crate::base::units::{MAX_REQUEST, PAGE, pages_for};
 use crate::cache::{Thread, current, deallocate_shared, set_current};
 use crate::ledger::{Pages, Purpose};
@@ -152,57 +152,6 @@ impl Behalf {
                 .flatten()
         };
         self.attempt(pages, request.purpose, allocate)
-    }
-
-    /// Tries, makes room for `pages` where that helps, and tries again; insists at last if the request is an ambient one.
-    fn attempt<T>(
-        self,
-        pages: Pages,
-        purpose: Purpose,
-        mut allocate: impl FnMut(Purpose) -> Option<T>,
-    ) -> Option<T> {
-        if let Some(block) = allocate(purpose) {
-            return Some(block);
-        }
-        let account = &self.pool.account;
-        // What can never fit is told so at once: a slip in a length must not cost everybody his cache.
-        if self.is_live() && HEAP.shared.ledger.can_ever(account, pages) {
-            // 1. The tenant's own.
-            if let Some(thread) = thread() {
-                thread.flush_for(self.pool, self.tag);
-            }
-            self.pool.trim(&HEAP.shared);
-            if let Some(block) = allocate(purpose) {
-                return Some(block);
-            }
-            // 2. What others keep; not for a tenant at its own limit.
-            if account.charged() + pages <= account.limit() {
-                make_room(pages);
-                if let Some(block) = allocate(purpose) {
-                    return Some(block);
-                }
-            }
-        }
-        // 3. What may not fail.
-        let before = account.overdraft();
-        if purpose == Purpose::Ambient
-            && let Some(block) = allocate(Purpose::Insistent)
-        {
-            let overdrawn = account.overdraft().saturating_sub(before);
-            if overdrawn > 0 {
-                notice::overdrawn(self.pool, overdrawn);
-            }
-            return Some(block);
-        }
-        self.deny(pages)
-    }
-
-    fn deny<T>(self, pages: Pages) -> Option<T> {
-        // A pool that only stands in for one that is gone was not asked.
-        if self.pool.tag() == self.tag {
-            deny(self.pool, pages);
-        }
-        None
     }
 
     /// # Safety
