@@ -104,22 +104,30 @@ const fn promise(key: &'static str, what: &'static str, unit: Unit, target: Opti
 }
 
 #[rustfmt::skip] // A table.
-pub(crate) const PROMISES: [Promise; 17] = [
+pub(crate) const PROMISES: [Promise; 25] = [
     promise("pair_off", "two hungry tenants 1:2: mean distance from it, spans", Unit::Part, Some(Target::AtMost(1.0))),
     promise("pair_off_most", "… greatest, spans", Unit::Part, None),
     promise("pair_jain", "… Jain", Unit::Part, Some(Target::AtLeast(0.99))),
     promise("pair_used", "… of the capacity in use", Unit::Part, None),
-    promise("weights_rounds", "weight 1 → 8: rounds until it has its new entitlement", Unit::Rounds, None),
-    promise("weights_possible", "… rounds that the others' churn takes at least", Unit::Part, None),
+    promise("weights_rounds", "weight 1 → 8: rounds until it has its new entitlement", Unit::Rounds, Some(Target::Below("weights_allowed"))),
+    promise("weights_possible", "… rounds that the others' churn takes at least", Unit::Rounds, None),
+    promise("weights_allowed", "… rounds that are allowed", Unit::Part, None),
     promise("weights_jain", "… Jain at the end", Unit::Part, Some(Target::AtLeast(0.99))),
     promise("steady_busy", "steady demand: part of the rounds that decide anything", Unit::Part, Some(Target::AtMost(0.0))),
     promise("steady_moved", "… pages of protected shares moved", Unit::Count, Some(Target::AtMost(0.0))),
     promise("claiming_gain", "claiming ten times as much gains", Unit::Part, Some(Target::AtMost(0.02))),
+    promise("racing_gain", "… where all begin with nothing", Unit::Part, None),
+    promise("racing_possible", "… by the spans alone that it got first", Unit::Part, None),
     promise("restoration_at_once", "lender wakes: had in the same round ÷ protected share", Unit::Part, Some(Target::AtLeast(1.0))),
     promise("restoration_protected", "… protected share ÷ entitlement", Unit::Part, None),
     promise("restoration_debt", "… debt ÷ loans", Unit::Part, None),
     promise("restoration_yield", "… spans emptied in a round ÷ held", Unit::Part, None),
     promise("restoration_rounds", "… rounds until it has all of min(d, E)", Unit::Rounds, Some(Target::Below("restoration_allowed"))),
+    promise("restoration_possible", "… rounds that the others' churn takes at least", Unit::Rounds, None),
     promise("restoration_allowed", "… rounds that are allowed", Unit::Part, None),
     promise("restoration_eta", "… ETA ÷ actual", Unit::Part, Some(Target::Within(2.0))),
+    promise("sole_rounds", "the only lender wakes: rounds until it has all of min(d, E)", Unit::Rounds, Some(Target::Below("sole_allowed"))),
+    promise("sole_possible", "… rounds that the others' churn takes at least", Unit::Rounds, None),
+    promise("sole_allowed", "… rounds that are allowed", Unit::Part, None),
+    promise("sole_eta", "… ETA ÷ actual", Unit::Part, Some(Target::Within(2.0))),
 ];

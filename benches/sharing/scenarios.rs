@@ -218,8 +218,10 @@ const SETTLES: usize = 10;
 /// Four hungry tenants; one's weight goes from 1 to 8.
 pub(crate) fn weights(churn: f64, seed: u64) -> Scenario {
     let entitled = shares(&[1, 1, 2, 4]);
+    // Half of what the others hold is in spans of one block, and nearly all of these have to die.
+    let seconds = if churn < 0.001 { 900 } else { 300 };
     let hungry = |name, index: usize, claim| {
-        let demand = steps(300, &[(0, entitled[index]), (SETTLES, 2 * CAPACITY)]);
+        let demand = steps(seconds, &[(0, entitled[index]), (SETTLES, 2 * CAPACITY)]);
         tenant(name, weight(claim), demand, churn)
     };
     let mut tenants = vec![
@@ -260,24 +262,34 @@ pub(crate) const WAKES: usize = 120;
 /// One of two lenders that have been idle for two minutes wants all of its entitlement. The others want as much as there
 /// is.
 pub(crate) fn restoration(churn: f64, seed: u64) -> Scenario {
-    const SECONDS: usize = 400;
-    let entitled = shares(&[4, 4, 1, 2, 4]);
+    lenders(2, churn, seed)
+}
+
+/// The same with the one that wakes up as the only lender.
+pub(crate) fn sole_lender(churn: f64, seed: u64) -> Scenario {
+    lenders(1, churn, seed)
+}
+
+fn lenders(count: usize, churn: f64, seed: u64) -> Scenario {
+    let seconds = if churn < 0.001 { 800 } else { 400 };
+    let weights = [4, 4, 1, 2, 4];
+    let entitled = shares(&weights[2 - count..]);
     let idle = entitled[0] / 20;
-    let woken = steps(SECONDS, &[(0, idle), (WAKES, entitled[0])]);
-    let hungry = |name, claim| tenant(name, weight(claim), whole(SECONDS, 2 * CAPACITY), churn);
-    let tenants = vec![
-        tenant("lender", weight(4), woken, churn.max(0.05)),
-        tenant("lender that sleeps on", weight(4), whole(SECONDS, idle), churn),
+    let woken = steps(seconds, &[(0, idle), (WAKES, entitled[0])]);
+    let hungry = |name, claim| tenant(name, weight(claim), whole(seconds, 2 * CAPACITY), churn);
+    let sleeps = tenant("lender that sleeps on", weight(4), whole(seconds, idle), churn);
+    let mut tenants = vec![tenant("lender", weight(4), woken, churn.max(0.05))];
+    tenants.extend((1..count).map(|_| sleeps.clone()));
+    tenants.extend([
         hungry("weight 1", 1),
         hungry("weight 2", 2),
         hungry("weight 4", 4),
-    ];
-    small(
-        "restoration",
-        "one of two that lent everything wakes up",
-        tenants,
-        seed,
-    )
+    ]);
+    let (name, what) = match count {
+        1 => ("sole lender", "the only one that lent wakes up"),
+        _ => ("restoration", "one of two that lent everything wakes up"),
+    };
+    small(name, what, tenants, seed)
 }
 
 /// A tenth of the tenants want ten times as much, all at once, for ten seconds.
@@ -384,6 +396,15 @@ pub(crate) fn unresponsive(churn: f64, seed: u64) -> Scenario {
 
 /// Everybody has its entitlement, then wants half as much again; one of them claims `claims` times as much as that.
 pub(crate) fn claiming(claims: u64, churn: f64, seed: u64) -> Scenario {
+    claimed(SETTLES, claims, churn, seed)
+}
+
+/// The same from nothing: who asks first has it.
+pub(crate) fn racing(claims: u64, churn: f64, seed: u64) -> Scenario {
+    claimed(0, claims, churn, seed)
+}
+
+fn claimed(settles: usize, claims: u64, churn: f64, seed: u64) -> Scenario {
     let weights = [1, 1, 2, 4, 8];
     let entitled = shares(&weights);
     let tenants = weights
@@ -392,7 +413,7 @@ pub(crate) fn claiming(claims: u64, churn: f64, seed: u64) -> Scenario {
         .enumerate()
         .map(|(index, (claim, entitled))| {
             let factor = if index == 0 { claims } else { 1 };
-            let demand = steps(120, &[(0, *entitled), (SETTLES, entitled * 3 / 2 * factor)]);
+            let demand = steps(120, &[(0, *entitled), (settles, entitled * 3 / 2 * factor)]);
             let name = if index == 0 {
                 "claims ten times as much".into()
             } else {

@@ -1,22 +1,47 @@
 //! Figures that a table of means cannot show: each is one promise, measured in the scenario made for it.
 
+use crate::controller::Controller;
 use crate::controllers::Kind;
 use crate::demand::ROUNDS;
+use crate::forced::Forced;
 use crate::metrics::{State, quantile};
 use crate::scenarios::{self, WAKES, WEIGHT_CHANGE};
 use crate::spans::SPAN;
-use crate::world::{Moment, Scenario, play};
+use crate::world::{INTERVAL, Moment, Scenario, play};
 
 /// A figure: what it is, its key and its value.
 pub(crate) type Figure = (&'static str, f64);
 
 /// Plays a scenario and keeps all of it.
 fn record(scenario: &Scenario, kind: Kind) -> Vec<Moment> {
+    record_under(scenario, &mut *kind.make(scenario.capacity))
+}
+
+fn record_under(scenario: &Scenario, controller: &mut dyn Controller) -> Vec<Moment> {
     let mut moments = Vec::with_capacity(scenario.rounds);
-    play(scenario, &mut *kind.make(scenario.capacity), |_, moment| {
-        moments.push(moment.clone())
-    });
+    play(scenario, controller, |_, moment| moments.push(moment.clone()));
     moments
+}
+
+/// The same, where from round `at` on memory changes hands as fast as blocks die.
+fn record_forced(scenario: &Scenario, kind: Kind, at: usize) -> Vec<Moment> {
+    let library = kind.make(scenario.capacity);
+    record_under(
+        scenario,
+        &mut Forced::new(library, scenario.capacity, INTERVAL * at as u32),
+    )
+}
+
+/// Rounds until something is so, the one in which it is included.
+fn rounds_until(moments: &[Moment], is_so: impl Fn(&Moment) -> bool) -> f64 {
+    let position = moments.iter().position(is_so);
+    position.map_or(f64::INFINITY, |rounds| rounds as f64 + 1.0)
+}
+
+/// The rounds that are allowed where so many were promised and churn takes so many: with the tolerance of the promise for
+/// restoration, for another run of luck.
+fn allowed_by(promised: f64, possible: f64) -> f64 {
+    promised.max(1.2 * possible)
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
@@ -53,38 +78,23 @@ pub(crate) fn pair(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
     ]
 }
 
-/// A weight goes from 1 to 8: rounds until its tenant has what it is entitled to, by how many rounds the others' churn
-/// allows it at all, and how fair the end is.
+/// A weight goes from 1 to 8: rounds until its tenant has what it is entitled to, how many the others' churn takes at
+/// least, and how fair the end is.
 pub(crate) fn weights(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
-    let moments = record(&scenarios::weights(churn, seed), kind);
+    let scenario = scenarios::weights(churn, seed);
+    let moments = record(&scenario, kind);
     let at = WEIGHT_CHANGE * ROUNDS as usize;
     let after = &moments[at..];
     let entitled = after[0].states[0].entitlement;
-    let there = after
-        .iter()
-        .position(|moment| moment.states[0].charged + SPAN >= entitled);
-    let rounds = there.map_or(f64::INFINITY, |rounds| rounds as f64 + 1.0);
-    // What the others hold beyond what they will have, and how much of what they hold becomes empty in a round.
-    let before = &moments[at - 1];
-    let over: u64 = (1..before.states.len())
-        .map(|index| {
-            before.states[index]
-                .charged
-                .saturating_sub(after[0].states[index].entitlement)
-        })
-        .sum();
-    let held: u64 = before.states[1..].iter().map(|state| state.charged).sum();
-    let each = mean(
-        moments[at - 50..at]
-            .iter()
-            .map(|moment| moment.emptied[1..].iter().sum::<u64>() as f64),
-    );
-    let span_yield = each / held as f64;
-    let possible = (1.0 / (1.0 - over as f64 / held as f64)).ln() / -(1.0 - span_yield).ln();
+    let there = |moment: &Moment| moment.states[0].charged + SPAN >= entitled;
+    let rounds = rounds_until(after, there);
+    let forced = record_forced(&scenario, kind, at);
+    let possible = rounds_until(&forced[at..], there);
     let late = &moments[moments.len() - 100..];
     vec![
         ("weights_rounds", rounds),
         ("weights_possible", possible),
+        ("weights_allowed", allowed_by(10.0, possible)),
         (
             "weights_jain",
             mean(
@@ -125,18 +135,53 @@ pub(crate) fn claiming(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
     vec![("claiming_gain", held(10) / held(1) - 1.0)]
 }
 
+/// The same where all begin with nothing, and what of that lies in the spans that it got first: the part more that it has
+/// where from the second round on it is given nothing beyond its entitlement.
+pub(crate) fn racing(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
+    let held = |moments: Vec<Moment>| {
+        let late = &moments[moments.len() / 2..];
+        mean(late.iter().map(|moment| moment.states[0].charged as f64))
+    };
+    let usual = held(record(&scenarios::racing(1, churn, seed), kind));
+    let scenario = scenarios::racing(10, churn, seed);
+    let forced = record_forced(&scenario, kind, 1);
+    vec![
+        ("racing_gain", held(record(&scenario, kind)) / usual - 1.0),
+        ("racing_possible", held(forced) / usual - 1.0),
+    ]
+}
+
 /// A lender wakes up: what it has at once, how long the rest takes, and how well that was foretold.
 pub(crate) fn restoration(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
-    let moments = record(&scenarios::restoration(churn, seed), kind);
+    restored(&scenarios::restoration(churn, seed), kind)
+}
+
+/// The same, where there is no other lender.
+pub(crate) fn sole_lender(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
+    let figures = restored(&scenarios::sole_lender(churn, seed), kind);
+    let named = |(name, value): Figure| {
+        let name = match name {
+            "restoration_rounds" => "sole_rounds",
+            "restoration_possible" => "sole_possible",
+            "restoration_allowed" => "sole_allowed",
+            "restoration_eta" => "sole_eta",
+            _ => return None,
+        };
+        Some((name, value))
+    };
+    figures.into_iter().filter_map(named).collect()
+}
+
+fn restored(scenario: &Scenario, kind: Kind) -> Vec<Figure> {
+    let moments = record(scenario, kind);
     let at = WAKES * ROUNDS as usize;
     let before = &moments[at - 1];
     let lender = before.states[0];
     let wants = lender.entitlement;
     let there = |moment: &Moment| moment.states[0].charged + SPAN >= wants.min(moment.states[0].demand);
-    let rounds = moments[at..]
-        .iter()
-        .position(there)
-        .map_or(f64::INFINITY, |rounds| rounds as f64 + 1.0);
+    let rounds = rounds_until(&moments[at..], there);
+    let forced = record_forced(scenario, kind, at);
+    let possible = rounds_until(&forced[at..], there);
     let others = || before.states[1..].iter();
     let loans: u64 = others()
         .map(|state| state.charged.saturating_sub(state.protected))
@@ -152,11 +197,12 @@ pub(crate) fn restoration(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
             .map(|moment| moment.emptied[1..].iter().sum::<u64>() as f64 / held as f64),
     );
     let part = (debt as f64 / loans as f64).min(1.0 - 1e-9);
-    let allowed = if (debt as f64) <= 2.0 * span_yield * loans as f64 {
+    let promised = if (debt as f64) <= 2.0 * span_yield * loans as f64 {
         2.0
     } else {
         2.0 + 1.2 * (1.0 / (1.0 - part)).ln() / -(1.0 - span_yield).ln()
     };
+    let allowed = allowed_by(promised, possible);
     // What was told in each round in which a debt was open, over the rounds that it still was.
     let paid = (at + 1..moments.len())
         .find(|round| moments[*round].debt == 0)
@@ -174,6 +220,7 @@ pub(crate) fn restoration(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
         ("restoration_debt", part),
         ("restoration_yield", span_yield),
         ("restoration_rounds", rounds),
+        ("restoration_possible", possible),
         ("restoration_allowed", allowed),
         ("restoration_eta", eta),
     ]

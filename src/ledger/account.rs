@@ -35,6 +35,8 @@ pub(crate) struct Account {
     /// What counts for the allowance: the weight in [`CLAIM_UNITS`], and the policy's urgency goes in. Written by the
     /// rebalancer.
     claim: AtomicU32,
+    /// What is to be protected, also while there is not enough for it. Written by the rebalancer.
+    wish: AtomicU64,
     on_limit: AtomicU8,
     /// Written by the rebalancer: what becomes free goes back at once, not into depots.
     is_frozen: AtomicBool,
@@ -93,6 +95,7 @@ impl Account {
                 group: AtomicU16::new(0),
                 weight: AtomicU32::new(100),
                 claim: AtomicU32::new(100 * CLAIM_UNITS),
+                wish: AtomicU64::new(0),
                 on_limit: AtomicU8::new(OnLimit::Overdraft as u8),
                 is_frozen: AtomicBool::new(false),
                 peak: AtomicU64::new(0),
@@ -116,6 +119,7 @@ impl Account {
             &self.emptied,
             &self.reservation,
             &self.entitlement,
+            &self.wish,
             &self.denied,
             &self.denied_pages,
             &self.loaned,
@@ -285,6 +289,14 @@ impl Account {
 
     pub(crate) fn set_claim(&self, units: u32) {
         self.claim.store(units, Ordering::Relaxed);
+    }
+
+    pub(crate) fn wish(&self) -> Pages {
+        self.wish.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_wish(&self, pages: Pages) {
+        self.wish.store(pages, Ordering::Relaxed);
     }
 
     /// Its group's number; 0: none.

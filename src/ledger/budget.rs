@@ -23,9 +23,12 @@ impl Budget {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Takes `pages`, all or none; then what is left.
-    pub(super) fn take(&self, pages: Pages) -> Option<i64> {
-        let less = |left: i64| left.checked_sub_unsigned(pages).filter(|left| *left >= 0);
+    /// Takes `pages`, all or none, leaving at least `kept`; then what is left.
+    pub(super) fn take(&self, pages: Pages, kept: Pages) -> Option<i64> {
+        let less = |left: i64| {
+            let left = left.checked_sub_unsigned(pages)?;
+            (left >= 0 && left.unsigned_abs() >= kept).then_some(left)
+        };
         // AcqRel: after the `give` of another account that it draws on, and before the taker's own word changes
         // (`Account::swap`), so that the sum of all claims never runs ahead.
         self.0

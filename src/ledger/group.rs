@@ -61,12 +61,13 @@ impl Group {
             .map_err(Holding::from_bits)
     }
 
-    /// Takes `more` for a member, all or none: of what is kept, and what is missing there out of the surplus. `may_take` is asked
-    /// before, with what is missing. `None`: there is not enough room below the limit.
+    /// Takes `more` for a member, all or none: of what is kept, and what is missing there out of the surplus, of which it leaves
+    /// `left_alone`. `may_take` is asked before, with what is missing. `None`: there is not enough room below the limit.
     pub(super) fn take(
         &self,
         more: Pages,
         surplus: &Budget,
+        left_alone: Pages,
         may_take: impl Fn(Pages) -> bool,
     ) -> Option<Taken> {
         let mut old = self.holding();
@@ -78,7 +79,7 @@ impl Group {
             }
             let left = match missing {
                 0 => None,
-                _ => match surplus.take(missing) {
+                _ => match surplus.take(missing, left_alone) {
                     None => return Some(Taken::Nothing),
                     left => left,
                 },
@@ -133,7 +134,7 @@ impl Group {
         loop {
             let new = old.protecting(pages);
             let missing = new.claim().saturating_sub(old.claim());
-            if missing > 0 && surplus.take(missing).is_none() {
+            if missing > 0 && surplus.take(missing, 0).is_none() {
                 return Err(missing);
             }
             match self.replace(old, new) {

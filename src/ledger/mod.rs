@@ -22,8 +22,8 @@
 //! - **No false refusal**: a charge within what is protected and the limit asks nobody. One that fits, with its siblings'
 //!   claims, in its group's reservation is refused only for its own limit, or while it is above its allowance and a sibling,
 //!   below its own, goes without.
-//! - **Work-conserving**: a charge within the limit is refused only without surplus, or while its tenant is above its
-//!   allowance and another one, below its own, goes without: was refused what is not there.
+//! - **Work-conserving**: a charge within the limit is refused only without surplus beyond what is owed to lenders, or while
+//!   its tenant is above its allowance and another one, below its own, goes without: was refused what is not there.
 //!
 //! A charge under [`OnLimit::Overdraft`] that may not be refused and finds nothing is *overdraft*: beside all claims,
 //! repaid by what is freed first.
@@ -119,6 +119,9 @@ pub(crate) struct Ledger {
     overdraft: Word,
     /// The allowance above what is protected, for each unit of a claim, in parts of a page. Written by the rebalancer.
     level: AtomicU64,
+    /// Pages to be protected for lenders that were not there in the last round: what comes back is theirs first. Written by
+    /// the rebalancer, and by lenders that take of it.
+    owed: AtomicU64,
     /// Whether allowances bind: somebody below his own was refused, and no round has found since that all have theirs.
     is_contended: AtomicBool,
     /// Where the surplus is low enough for the rebalancer to hear of it. Written by it.
@@ -150,6 +153,7 @@ impl Ledger {
                 surplus: Budget::new(UNBOUNDED),
                 overdraft: Word::new(0),
                 level: AtomicU64::new(NO_LEVEL),
+                owed: AtomicU64::new(0),
                 is_contended: AtomicBool::new(false),
                 watermark: AtomicU64::new(0),
                 eta: AtomicU64::new(u64::MAX),
@@ -287,9 +291,13 @@ impl Ledger {
         let may_take = |is_contended: &AtomicBool| {
             !is_contended.load(Ordering::Relaxed) || charged <= self.allowance(account)
         };
+        // Relaxed, as above.
+        let owed = self.owed.load(Ordering::Relaxed);
+        let is_lender = owed > 0 && charged <= account.wish();
+        let left_alone = if is_lender { 0 } else { owed };
         let taken = match self.group_of(account) {
             None if may_take(&self.is_contended) => {
-                let left = self.surplus.take(more);
+                let left = self.surplus.take(more, left_alone);
                 left.map_or(Taken::Nothing, |left| Taken::All(Some(left)))
             }
             None => Taken::Nothing,
@@ -299,12 +307,16 @@ impl Ledger {
                     0 => may_take(&group.is_contended),
                     _ => may_take(&self.is_contended),
                 };
-                group.take(more, &self.surplus, may_take).ok_or(Refusal::Group)?
+                let taken = group.take(more, &self.surplus, left_alone, may_take);
+                taken.ok_or(Refusal::Group)?
             }
         };
         match taken {
             Taken::Nothing => Err(Refusal::Capacity),
             Taken::All(left) => {
+                if is_lender && left.is_some() {
+                    self.pay(more);
+                }
                 // Relaxed: a threshold to look at.
                 if left.is_some_and(|left| left.unsigned_abs() < self.watermark.load(Ordering::Relaxed)) {
                     self.alarm();

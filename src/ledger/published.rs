@@ -101,6 +101,19 @@ impl Ledger {
         }
     }
 
+    /// Publishes how much is owed to lenders: loans leave it where it is.
+    pub(crate) fn publish_owed(&self, pages: Pages) {
+        // Relaxed: as in `take`.
+        self.owed.store(pages, Ordering::Relaxed);
+    }
+
+    /// Counts that a lender took `pages` of what is owed.
+    pub(super) fn pay(&self, pages: Pages) {
+        let less = |owed: Pages| Some(owed.saturating_sub(pages));
+        // Relaxed: the next round counts anew.
+        let _ = self.owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
     /// Has allowances bind until [`end_contention`](Self::end_contention).
     pub(crate) fn begin_contention(&self) {
         // Relaxed: as in `take`.
@@ -177,7 +190,8 @@ impl Ledger {
         numbers.map_while(|number| u16::try_from(number.checked_sub(1)?).ok())
     }
 
-    /// What `account` may be charged while others wait: T = min(m, P + w·λ), where w·λ is its claim times the level.
+    /// What `account` may be charged while others wait: T = min(m, P + w·λ), where w·λ is its claim times the level. P counts
+    /// as it is to be: who is owed takes what comes back when it comes, and not when the next round has protected it.
     pub(crate) fn allowance(&self, account: &Account) -> Pages {
         let level = self.group_of(account).map_or(&self.level, |group| &group.level);
         // Relaxed: as in `take`.
@@ -187,6 +201,7 @@ impl Ledger {
         }
         let share = (u128::from(account.claim()) * u128::from(level)) >> LEVEL_SHIFT;
         let share = Pages::try_from(share).unwrap_or(NO_LIMIT);
-        account.protected().saturating_add(share).min(account.limit())
+        let protected = account.protected().max(account.wish());
+        protected.saturating_add(share).min(account.limit())
     }
 }

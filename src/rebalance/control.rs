@@ -131,6 +131,10 @@ impl Control {
         let is_first = last.is_none();
         self.publish(world, &mut solver, &decisions, is_regular, is_first, &mut report);
         self.reclaim(world, &mut solver, &decisions, &mut report);
+        if is_regular {
+            let owes = decisions.debt > 0;
+            ledger.publish_owed(if owes { solver.owed_by_surplus() } else { 0 });
+        }
         (report.debt, report.eta) = (decisions.debt * PAGE as u64, decisions.eta);
         solver.put_decisions_back(decisions);
         for id in &ids {

@@ -61,7 +61,9 @@ pub(crate) struct Part {
     pub(crate) unused: u64,
     /// Loans of a frozen tenant.
     pub(crate) frozen: u64,
-    /// What of those comes back in a round.
+    /// All that it holds.
+    pub(crate) held: u64,
+    /// What of that comes back in a round.
     pub(crate) thawing: u64,
 }
 
@@ -77,6 +79,7 @@ impl Part {
         update(&mut self.borrowed, old.borrowed, new.borrowed);
         update(&mut self.unused, old.unused, new.unused);
         update(&mut self.frozen, old.frozen, new.frozen);
+        update(&mut self.held, old.held, new.held);
         update(&mut self.thawing, old.thawing, new.thawing);
     }
 }
@@ -92,8 +95,9 @@ pub(crate) struct Member {
     pub(crate) wish: u64,
     /// What was last read. `protected` follows what the driver reports.
     pub(crate) reading: Reading,
-    /// The claim that was last published.
+    /// The claim and the wish that were last published.
     pub(crate) published_claim: u32,
+    pub(crate) published_wish: u64,
     /// Whether what it gives back is taken from it.
     pub(crate) frozen: bool,
     /// The round of the last transfer in its favour.
@@ -131,6 +135,7 @@ impl Member {
             wish: 0,
             reading: Reading::default(),
             published_claim: 0,
+            published_wish: 0,
             frozen: false,
             received: None,
             is_due: false,
@@ -162,7 +167,13 @@ impl Member {
         self.credit.look(unused, borrowed, lent, elapsed);
         self.usage.look(self.reading.charged, elapsed);
         self.churn.look(reading.emptied.min(MOST), elapsed);
-        self.probe.look(reading.denied, elapsed);
+        // What it held before it was ever looked at did not change since.
+        let change = match self.evaluated {
+            0 => 0,
+            _ => reading.charged.min(MOST) as i64 - self.reading.charged as i64,
+        };
+        let missing = self.entitlement.saturating_sub(reading.charged);
+        self.probe.look(reading.denied, missing, change, elapsed);
         if let Some(foreseen) = self.estimate.forecast {
             let error = foreseen.abs_diff(reading.charged.min(MOST));
             self.forecast_error
@@ -230,7 +241,7 @@ impl Member {
                     .within(settings.restoration, charged, settings.interval),
             ),
         };
-        let frozen = if self.frozen { loans } else { 0 };
+        let (frozen, held) = if self.frozen { (loans, charged) } else { (0, 0) };
         Part {
             wish: self.wish,
             owed: self.wish.saturating_sub(charged.max(protected)),
@@ -240,7 +251,8 @@ impl Member {
             borrowed: charged.saturating_sub(self.entitlement),
             unused: self.entitlement.saturating_sub(charged),
             frozen,
-            thawing: self.churn.each(settings.interval).min(frozen),
+            held,
+            thawing: self.churn.each(settings.interval).min(held),
         }
     }
 

@@ -69,35 +69,34 @@ pub(crate) fn wish(reservation: u64, entitlement: u64, active: u64, kept: u64) -
     (active + kept).max(reservation).max(FIRST_PAGES).min(entitlement)
 }
 
-/// φ̄, the share of outstanding loans that comes back within the restoration time: in eighths, and moved only by a whole
-/// one, since every wish moves with it.
+/// φ̄, the share of outstanding loans that comes back within the restoration time: known to a thirty-second, and moved only by
+/// an eighth, since every wish moves with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ComesBack {
-    eighths: u64,
+    parts: u64,
 }
 
 impl ComesBack {
-    const STEP: u64 = ONE / 8;
+    const PARTS: u64 = 32;
+    const PART: u64 = ONE / Self::PARTS;
+    const LEAST: u64 = ONE / 8;
 
     /// Takes in that of `loans` pages `returning` come back in time. Says whether φ̄ moved.
-    ///
-    /// Rounds down. The next eighth up is taken when it is reached, the next one down when half of it is lost.
     pub(crate) fn look(&mut self, returning: u64, loans: u64) -> bool {
         let share = match loans {
             0 => 0,
             _ => super::decay::fraction(returning, loans),
         };
-        let held = self.eighths * Self::STEP;
-        if (held.saturating_sub(Self::STEP / 2)..held + Self::STEP).contains(&share) {
+        if share.abs_diff(self.fraction()) < Self::LEAST && (share > 0 || self.parts == 0) {
             return false;
         }
-        self.eighths = share / Self::STEP;
-        true
+        let parts = share / Self::PART;
+        core::mem::replace(&mut self.parts, parts) != parts
     }
 
     /// (1 − τ)(1 − φ̄), from 1 − τ.
     pub(crate) fn kept(self, kept: u64) -> u64 {
-        kept / 8 * (8 - self.eighths)
+        kept / Self::PARTS * (Self::PARTS - self.parts)
     }
 
     /// 1 − φ̄.
@@ -107,7 +106,7 @@ impl ComesBack {
 
     /// φ̄ as a fraction.
     pub(crate) fn fraction(self) -> u64 {
-        self.eighths * Self::STEP
+        self.parts * Self::PART
     }
 }
 
@@ -157,8 +156,8 @@ mod tests {
         let mut comes_back = ComesBack::default();
         let mut moved = |returning| comes_back.look(returning, 1000);
         assert_eq!(
-            [0, 124, 125, 124, 63, 125, 62].map(&mut moved),
-            [false, false, true, false, false, false, true]
+            [0, 124, 125, 249, 250, 126, 125].map(&mut moved),
+            [false, false, true, false, true, false, true]
         );
         assert!(comes_back.look(1000, 1000));
         assert_eq!((comes_back.kept(ONE / 4), comes_back.fraction()), (0, ONE));

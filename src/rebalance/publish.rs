@@ -56,6 +56,11 @@ impl Control {
                 place.account.set_claim(*units);
             }
         }
+        for (id, wish) in &decisions.wishes {
+            if let Some(place) = self.place(world, *id) {
+                place.account.set_wish(*wish);
+            }
+        }
         if !is_regular {
             lift(ledger);
         } else if is_first {
@@ -190,8 +195,9 @@ fn published(level: Level) -> u64 {
     level.0
 }
 
-/// Has no allowance bind, where no round would say when to end it.
+/// Has no allowance bind and nothing kept for lenders, where no round would say when to end it.
 pub(super) fn lift(ledger: &Ledger) {
+    ledger.publish_owed(0);
     (0..GROUPS as u16).for_each(|group| ledger.publish_level(group, NO_LEVEL));
     ledger.end_contention();
 }
@@ -208,6 +214,7 @@ pub(super) fn retreat() {
         let account = place.account;
         account.set_frozen(false);
         account.set_claim(account.weight().saturating_mul(CLAIM_UNITS));
+        account.set_wish(0);
         let kept = account.reservation().max(FIRST_SPAN).min(account.limit());
         ledger.protect(account, if place.is_live { kept } else { 0 });
     };

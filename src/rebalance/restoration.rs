@@ -2,9 +2,10 @@
 //!
 //! Above: `member.rs`, `round.rs`. Below: `decay.rs`.
 //!
-//! Loans of frozen borrowers come back by a share y each round, so of B pages 1 − (1 − y)ⁿ are back after n. A debt of D
-//! is paid after ln(1/(1 − D/B)) / −ln(1 − y) rounds, found here without logarithms. *Churn* is what a borrower empties
-//! in spans, not blocks: a freed block among live ones gives nothing back.
+//! Of all that a frozen borrower holds a share y becomes empty each round, and comes back until it is at its allowance: of h
+//! pages h·(1 − (1 − y)ⁿ) after n rounds. A debt of D is paid after ln(1/(1 − D/h)) / −ln(1 − y) rounds, found here without
+//! logarithms, or not at all if D is more than what is lent. *Churn* is what a borrower empties in spans, not blocks: a
+//! freed block among live ones gives nothing back.
 
 use core::time::Duration;
 
@@ -58,9 +59,9 @@ impl Churn {
     }
 }
 
-/// When a debt of `debt` pages will be paid from `loans` of which `each` come back in the first round.
-/// `Duration::MAX` if it will not be.
-pub(crate) fn eta(debt: u64, loans: u64, each: u64, interval: Duration) -> Duration {
+/// When a debt of `debt` pages will be paid by tenants that borrowed `loans` and hold `held`, of which `each` come back in
+/// the first round. `Duration::MAX` if it will not be.
+pub(crate) fn eta(debt: u64, loans: u64, held: u64, each: u64, interval: Duration) -> Duration {
     if debt == 0 {
         return Duration::ZERO;
     }
@@ -68,9 +69,9 @@ pub(crate) fn eta(debt: u64, loans: u64, each: u64, interval: Duration) -> Durat
         return Duration::MAX;
     }
     // So many may be out when it is paid; of all, the last page counts as back.
-    let out = (loans - debt).max(1);
-    let stays = ONE - fraction(each, loans);
-    let paid = |rounds: u64| u128::from(loans) * u128::from(power(stays, rounds)) <= u128::from(out) << 32;
+    let out = (held - debt).max(1);
+    let stays = ONE - fraction(each, held);
+    let paid = |rounds: u64| u128::from(held) * u128::from(power(stays, rounds)) <= u128::from(out) << 32;
     if !paid(MOST_ROUNDS) {
         return Duration::MAX;
     }
@@ -94,15 +95,15 @@ mod tests {
 
     #[test]
     fn the_eta_is_that_of_the_logarithms() {
-        for (debt, loans, each) in [
+        for (debt, held, each) in [
             (500, 1000, 100),
             (1, 1000, 1),
             (999, 1000, 300),
             (1 << 20, 1 << 30, 1 << 9),
         ] {
-            let (debt_part, share) = (debt as f64 / loans as f64, each as f64 / loans as f64);
+            let (debt_part, share) = (debt as f64 / held as f64, each as f64 / held as f64);
             let rounds = ((1.0 - debt_part).ln() / (1.0 - share).ln()).ceil();
-            let ours = eta(debt, loans, each, ROUND).as_secs_f64() / ROUND.as_secs_f64();
+            let ours = eta(debt, debt, held, each, ROUND).as_secs_f64() / ROUND.as_secs_f64();
             assert!(
                 (ours - rounds).abs() <= 1.0 + rounds / 1000.0,
                 "{ours} and {rounds}"
@@ -112,13 +113,18 @@ mod tests {
 
     #[test]
     fn what_never_comes_back_is_never_promised() {
-        assert_eq!(eta(10, 100, 0, ROUND), Duration::MAX);
-        assert_eq!(eta(101, 100, 50, ROUND), Duration::MAX);
-        assert_eq!(eta(0, 0, 0, ROUND), Duration::ZERO);
-        assert_eq!(eta(100, 100, 100, ROUND), ROUND);
+        assert_eq!(eta(10, 100, 100, 0, ROUND), Duration::MAX);
+        assert_eq!(eta(101, 100, 500, 50, ROUND), Duration::MAX);
+        assert_eq!(eta(0, 0, 0, 0, ROUND), Duration::ZERO);
+        assert_eq!(eta(100, 100, 100, 100, ROUND), ROUND);
         assert!(
-            eta(100, 100, 10, ROUND) < Duration::from_secs(6),
+            eta(100, 100, 100, 10, ROUND) < Duration::from_secs(6),
             "to less than a page"
+        );
+        assert_eq!(
+            eta(99, 100, 1000, 100, ROUND),
+            ROUND,
+            "what is protected is emptied too"
         );
     }
 

@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
 
-use super::allowance::{Level, Want};
+use super::allowance::{Level, Lists, Want};
 use super::contract::{GroupId, entitlements};
 use super::decay::ONE;
 use super::estimate;
@@ -49,8 +49,9 @@ const HOLD_OFF: u64 = 10;
 pub(crate) struct Decisions {
     /// E, by tenant.
     pub(crate) entitlements: Vec<(u16, u64)>,
-    /// Weights by urgency, in quarters, that allowances go by.
+    /// Weights by urgency, in quarters, and wishes, that allowances go by.
     pub(crate) claims: Vec<(u16, u32)>,
+    pub(crate) wishes: Vec<(u16, u64)>,
     /// Protected shares that fall. What they give back pays for others, and donors may give down to them.
     pub(crate) lowered: Vec<(u16, u64)>,
     /// λ, for tenants without a group (`None`) and inside groups.
@@ -73,6 +74,7 @@ impl Decisions {
     fn clear(&mut self) {
         self.entitlements.clear();
         self.claims.clear();
+        self.wishes.clear();
         self.lowered.clear();
         self.raised.clear();
         self.levels.clear();
@@ -86,6 +88,7 @@ impl Decisions {
     pub(crate) fn moves_nothing(&self) -> bool {
         self.entitlements.is_empty()
             && self.claims.is_empty()
+            && self.wishes.is_empty()
             && self.lowered.is_empty()
             && self.raised.is_empty()
             && self.levels.is_empty()
@@ -117,12 +120,7 @@ impl Solver {
         for id in &seen {
             surplus += self.evaluate(*id, urgent, &mut rising) as i64;
         }
-        // What is kept for groups pays for what their members are owed, and for nobody else.
-        let covered: u64 = self
-            .groups
-            .values()
-            .map(|group| group.kept().min(group.sums.owed))
-            .sum();
+        let covered = self.covered();
         let room = surplus.max(0) as u64;
         // 3. Allowances.
         self.level_out();
@@ -138,6 +136,7 @@ impl Solver {
         self.decisions.eta = eta(
             self.decisions.debt.saturating_sub(restored),
             self.sums.frozen,
+            self.sums.held,
             self.sums.thawing,
             self.settings.interval,
         );
@@ -201,6 +200,10 @@ impl Solver {
         if core::mem::replace(&mut member.published_claim, claim) != claim {
             self.decisions.claims.push((id, claim));
         }
+        let wish = member.wish;
+        if core::mem::replace(&mut member.published_wish, wish) != wish {
+            self.decisions.wishes.push((id, wish));
+        }
         let (wish, charged, protected) = (member.wish, member.reading.charged, member.reading.protected);
         if wish < protected {
             member.reading.protected = wish;
@@ -220,7 +223,7 @@ impl Solver {
 
     /// Step 3: finds the levels, of all and then of each group.
     fn level_out(&mut self) {
-        for group in self.groups.values_mut().filter(|group| group.changed) {
+        for (id, group) in self.groups.iter_mut().filter(|(_, group)| group.changed) {
             let own = group
                 .wants
                 .pages()
@@ -237,7 +240,8 @@ impl Solver {
                 estimate::claim(group.contract.weight, 1.0)
             };
             let want = Want { pages, claim };
-            self.wants.replace(group.want, want);
+            let who = Lists::of_group(*id);
+            self.wants.replace(&mut self.lists, who, group.want, want);
             let idle = group
                 .contract
                 .reservation
@@ -250,7 +254,7 @@ impl Solver {
         let left = self
             .lendable
             .saturating_sub(self.sums.wish + self.own + self.idle);
-        let level = self.wants.level(left);
+        let level = self.wants.level(&self.lists, left);
         let moved = core::mem::replace(&mut self.level, level) != level;
         if moved {
             self.decisions.levels.push((None, level));
@@ -259,7 +263,8 @@ impl Solver {
             if moved || core::mem::take(&mut group.changed) {
                 let Group { want, own, .. } = *group;
                 group.changed = false;
-                let inside = group.wants.level(own + level.pages(want.claim).min(want.pages));
+                let left = own + level.pages(want.claim).min(want.pages);
+                let inside = group.wants.level(&self.lists, left);
                 if core::mem::replace(&mut group.level, inside) != inside {
                     self.decisions.levels.push((Some(*id), inside));
                 }
@@ -402,6 +407,17 @@ impl Solver {
     fn by_credit(&self, id: u16) -> (Reverse<i64>, u16) {
         let credit = |member: &Member| member.credit.per_weight(member.party.contract.weight);
         (Reverse(self.member(id).map_or(0, credit)), id)
+    }
+
+    /// What is kept for groups, as far as it pays for what their members are owed: it does for nobody else.
+    fn covered(&self) -> u64 {
+        let groups = self.groups.values();
+        groups.map(|group| group.kept().min(group.sums.owed)).sum()
+    }
+
+    /// What is owed by the surplus.
+    pub(super) fn owed_by_surplus(&self) -> u64 {
+        self.sums.owed - self.covered()
     }
 
     /// Whether something is kept for its group.

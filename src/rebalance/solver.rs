@@ -21,7 +21,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::allowance::{Level, Want, Wants};
+use super::allowance::{Level, Lists, Want, Wants};
 use super::buckets::{self, BUCKETS, Ranking};
 use super::contract::{Contract, GroupId, Party};
 use super::credit::LentShare;
@@ -114,6 +114,8 @@ pub(crate) struct Solver {
     pub(super) sums: Part,
     /// The wants of tenants without a group, and of groups.
     pub(super) wants: Box<Wants>,
+    /// Whose they are, and those inside groups.
+    pub(super) lists: Lists,
     /// What groups' own entitlements cover of their wants, in all.
     pub(super) own: u64,
     /// What of groups' reservations is lent to nobody although nobody wants it, in all.
@@ -178,6 +180,7 @@ impl Solver {
             stale: Stale::Nothing,
             sums: Part::default(),
             wants: Box::new(Wants::new()),
+            lists: Lists::default(),
             own: 0,
             idle: 0,
             level: Level::UNLIMITED,
@@ -218,13 +221,7 @@ impl Solver {
                 // Out of the old group's sums; the next round puts it into the new one's.
                 let (part, want) = (member.part, core::mem::take(&mut member.want));
                 let old = core::mem::replace(&mut member.party, party);
-                count_want(
-                    &mut self.wants,
-                    &mut self.groups,
-                    old.group,
-                    want,
-                    Want::default(),
-                );
+                self.count_want(id, old.group, want, Want::default());
                 count_part(&mut self.groups, old.group, &part, &Part::default());
                 count_part(&mut self.groups, group, &Part::default(), &part);
             }
@@ -240,13 +237,7 @@ impl Solver {
         };
         let group = member.party.group;
         self.sums.replace(&member.part, &Part::default());
-        count_want(
-            &mut self.wants,
-            &mut self.groups,
-            group,
-            member.want,
-            Want::default(),
-        );
+        self.count_want(id, group, member.want, Want::default());
         count_part(&mut self.groups, group, &member.part, &Part::default());
         self.frozen -= usize::from(member.frozen);
         self.borrowers.put(id, None);
@@ -284,7 +275,9 @@ impl Solver {
     /// A group is gone; its members have left it.
     pub(crate) fn remove_group(&mut self, id: GroupId) {
         if let Some(group) = self.groups.remove(&id) {
-            self.wants.replace(group.want, Want::default());
+            let who = Lists::of_group(id);
+            self.wants
+                .replace(&mut self.lists, who, group.want, Want::default());
             self.own -= group.own;
             self.idle -= group.idle;
             self.stale = Stale::Entitlements;
@@ -391,8 +384,12 @@ impl Solver {
         let (party, part, want) = (member.party, member.measure(&self.settings), member.wants());
         self.sums.replace(&member.part, &part);
         count_part(&mut self.groups, party.group, &member.part, &part);
-        count_want(&mut self.wants, &mut self.groups, party.group, member.want, want);
-        (member.part, member.want) = (part, want);
+        let old = core::mem::replace(&mut member.want, want);
+        member.part = part;
+        self.count_want(id, party.group, old, want);
+        let Some(member) = self.members.get_mut(usize::from(id)).and_then(Option::as_mut) else {
+            return;
+        };
 
         let credit = buckets::descending(member.credit.per_weight(party.contract.weight));
         let wants_more = member.want.pages > 0 && member.demand() > member.reading.charged;
@@ -413,6 +410,22 @@ impl Solver {
         }
     }
 
+    /// A tenant's want changes, in its group or at the top.
+    fn count_want(&mut self, id: u16, group: Option<GroupId>, old: Want, new: Want) {
+        if old == new {
+            return;
+        }
+        let (lists, who) = (&mut self.lists, u32::from(id));
+        match group.map(|group| self.groups.get_mut(&group)) {
+            None => self.wants.replace(lists, who, old, new),
+            Some(Some(group)) => {
+                group.wants.replace(lists, who, old, new);
+                group.changed = true;
+            }
+            Some(None) => {}
+        }
+    }
+
     /// Compares every sum with what it is the sum of, and checks **Promised**.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn assert_invariants(&self) {
@@ -421,24 +434,24 @@ impl Solver {
         members().for_each(|member| sums.replace(&Part::default(), &member.part));
         assert!(self.sums == sums, "Counted: {:?} and {sums:?}", self.sums);
         let wants = |group: Option<GroupId>| {
-            let mut wants = Wants::new();
-            let of_group = members().filter(|member| member.party.group == group);
-            of_group.for_each(|member| wants.replace(Want::default(), member.want));
-            wants
+            let of_group = members().filter(move |member| member.party.group == group);
+            of_group.map(|member| member.want)
         };
-        let mut top = wants(None);
         for (id, group) in &self.groups {
             assert!(
-                *group.wants == wants(Some(*id)),
+                group.wants.are(&self.lists, wants(Some(*id))),
                 "Counted: the wants of group {id}"
             );
-            top.replace(Want::default(), group.want);
             let mut sums = Part::default();
             let members = members().filter(|member| member.party.group == Some(*id));
             members.for_each(|member| sums.replace(&Part::default(), &member.part));
             assert!(group.sums == sums, "Counted: {:?} and {sums:?}", group.sums);
         }
-        assert!(*self.wants == top, "Counted: the wants at the top");
+        let of_groups = self.groups.values().map(|group| group.want);
+        assert!(
+            self.wants.are(&self.lists, wants(None).chain(of_groups)),
+            "Counted: the wants at the top"
+        );
         let sum = |part: fn(&Group) -> u64| self.groups.values().map(part).sum::<u64>();
         assert_eq!(
             (self.own, self.idle),
@@ -457,27 +470,6 @@ impl Solver {
             let promised: u64 = members().map(|member| member.entitlement).sum();
             assert!(self.sums.wish <= promised && promised <= self.lendable);
         }
-    }
-}
-
-/// A tenant's want changes, in its group or at the top.
-fn count_want(
-    top: &mut Wants,
-    groups: &mut BTreeMap<GroupId, Group>,
-    group: Option<GroupId>,
-    old: Want,
-    new: Want,
-) {
-    if old == new {
-        return;
-    }
-    match group.map(|group| groups.get_mut(&group)) {
-        None => top.replace(old, new),
-        Some(Some(group)) => {
-            group.wants.replace(old, new);
-            group.changed = true;
-        }
-        Some(None) => {}
     }
 }
 

@@ -49,6 +49,10 @@ enum Step {
     Publish {
         level: u64,
     },
+    Owe {
+        who: usize,
+        pages: u64,
+    },
     Deny {
         who: usize,
     },
@@ -76,6 +80,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             1 => (who.clone(), 0u64..40).prop_map(|(who, pages)| Step::Prepay { who, pages }),
             1 => who.clone().prop_map(|who| Step::Settle { who }),
             1 => prop_oneof![Just(NO_LEVEL), 0u64..(1 << 28)].prop_map(|level| Step::Publish { level }),
+            1 => (who.clone(), 0u64..100).prop_map(|(who, pages)| Step::Owe { who, pages }),
             1 => who.prop_map(|who| Step::Deny { who }),
         ],
         0..60,
@@ -122,7 +127,8 @@ impl Bench {
             0 => i64::MAX,
             _ => ledger.groups[1].room(),
         };
-        let is_lendable = ledger.surplus().min(room) >= signed(pages) && account.unbudgeted() == 0;
+        let unowed = ledger.surplus() - signed(ledger.owed.load(Ordering::Relaxed));
+        let is_lendable = unowed.min(room) >= signed(pages) && account.unbudgeted() == 0;
         let granted = ledger.charge(account, pages, purpose);
         match granted {
             Ok(_) => prop_assert!(may_exceed || account.charged() <= account.limit().max(charged)),
@@ -205,6 +211,10 @@ impl Bench {
                 self.ledger.publish_level(0, level);
                 self.ledger.publish_level(1, level);
                 self.ledger.end_contention();
+            }
+            Step::Owe { who, pages } => {
+                self.accounts[who].set_wish(2 * pages);
+                self.ledger.publish_owed(pages);
             }
             Step::Deny { who } => self.ledger.deny(&self.accounts[who], 1),
         }
@@ -391,6 +401,25 @@ fn an_allowance_binds_only_while_somebody_below_his_own_was_refused() {
     let _its = ledger.charge(&poor, 100, Purpose::Ambient).unwrap();
     ledger.end_contention();
     let _again = ledger.charge(&greedy, 1, Purpose::Ambient).unwrap();
+}
+
+#[test]
+fn what_comes_back_is_the_lenders_first() {
+    let (ledger, lender, borrower) = (ledger(1000), Account::new(1), Account::new(2));
+    let ask = |account, pages| ledger.charge(account, pages, Purpose::Ambient).map(drop);
+    assert_eq!(ask(&borrower, ledger.lendable()), Ok(()));
+    lender.set_wish(300);
+    ledger.publish_owed(300);
+    ledger.uncharge(&borrower, 200);
+    assert_eq!(ask(&borrower, 1), Err(Refusal::Capacity));
+    assert_eq!(ask(&lender, 150), Ok(()), "with no round in between");
+    assert_eq!(ask(&borrower, 1), Err(Refusal::Capacity), "150 are owed still");
+    ledger.uncharge(&borrower, 101);
+    assert_eq!(ask(&borrower, 1), Ok(()));
+    assert_eq!(ask(&lender, 150), Ok(()));
+    assert_eq!(ask(&borrower, 1), Err(Refusal::Capacity), "nothing is left");
+    ledger.uncharge(&borrower, 1);
+    assert_eq!(ask(&borrower, 1), Ok(()), "nothing is owed");
 }
 
 #[test]
