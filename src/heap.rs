@@ -2,19 +2,21 @@
 //! not have it at hand.
 //!
 //! Above: `global.rs` and `tenant/`. Below: caches and pools. Nothing here waits, unwinds or runs user code.
-//! What handles and arenas ask for, in the name of a tenant that need not be entered, is in `heap/behalf.rs`.
+//! What handles and arenas ask for, in the name of a tenant that need not be entered, is in `heap/behalf.rs`;
+//! what follows when there is none, in `heap/room.rs`.
 
 #![allow(unsafe_code)] // Blocks come in as raw pointers and go out again.
 
 mod behalf;
 mod events;
 mod notice;
-mod waker;
+mod room;
 
 pub(crate) use behalf::{Behalf, ChunkRequest, Piece, dangling};
 pub use events::EventKind;
 pub(crate) use events::{Entry as EventEntry, KEPT as EVENTS_KEPT};
 pub(crate) use notice::{deny, note, read_events, waker, want};
+pub(crate) use room::{make_room, make_room_for};
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -89,13 +91,12 @@ unsafe extern "C" fn thread_exit(thread: *mut c_void) {
 }
 
 /// The pool that serves this thread's requests without a size class.
-fn current_pool() -> (&'static Pool, Option<&'static Thread>) {
-    let thread = thread();
-    let pool = thread.and_then(|thread| {
+fn current_pool() -> &'static Pool {
+    let pool = thread().and_then(|thread| {
         let cache = thread.current();
         cache.pool().filter(|pool| pool.is_live(cache.tag()))
     });
-    (pool.unwrap_or(HEAP.shared.root()), thread)
+    pool.unwrap_or(HEAP.shared.root())
 }
 
 /// A block when the cache has none: null without memory, or at a limit under `OnLimit::Fail`.
@@ -137,61 +138,20 @@ pub(crate) fn large_cold(size: usize, align: usize, zero: bool, grows: bool) -> 
             grows,
             purpose,
         };
-        current_pool().0.allocate_large(&HEAP.shared, request)
+        current_pool().allocate_large(&HEAP.shared, request)
     });
     block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
 }
 
-/// Tries, makes room for `pages` where that helps, and tries again; at last insists.
+/// Tries for the tenant that is entered, and makes room where there is none.
 fn attempt(pages: Pages, mut allocate: impl FnMut(Purpose) -> Option<NonNull<u8>>) -> Option<NonNull<u8>> {
     if let Some(block) = allocate(Purpose::Ambient) {
         notice::look_if_alarmed();
         return Some(block);
     }
-    let (pool, thread) = current_pool();
-    let account = &pool.account;
-    // A tenant that has overdrawn made room in vain before, and is served at once until it has repaid.
-    if account.overdraft() == 0 && HEAP.shared.ledger.can_ever(account, pages) {
-        // 1. What the tenant keeps itself: here, and in its pool.
-        if let Some(thread) = thread {
-            thread.flush();
-        }
-        pool.trim(&HEAP.shared);
-        if let Some(block) = allocate(Purpose::Ambient) {
-            return Some(block);
-        }
-        // 2. What others keep; not for a tenant at its own limit.
-        if account.charged() + pages <= account.limit() {
-            make_room(pages);
-            if let Some(block) = allocate(Purpose::Ambient) {
-                return Some(block);
-            }
-        }
-    }
-    // 3. What may not fail.
-    let before = account.overdraft();
-    let block = allocate(Purpose::Insistent);
-    let overdrawn = account.overdraft().saturating_sub(before);
-    if block.is_none() {
-        deny(pool, pages);
-    } else if overdrawn > 0 {
-        notice::overdrawn(pool, overdrawn);
-    }
-    block
-}
-
-/// Has what is free go back where that helps a tenant to `pages`: its own first, then what others keep.
-pub(crate) fn make_room_for(pool: &'static Pool, pages: Pages) {
-    if !HEAP.shared.ledger.can_ever(&pool.account, pages) {
-        return;
-    }
-    if let Some(thread) = thread() {
-        thread.flush();
-    }
-    pool.trim(&HEAP.shared);
-    if pool.account.charged().saturating_add(pages) <= pool.account.limit() {
-        make_room(pages);
-    }
+    let pool = current_pool();
+    let tag = pool.tag();
+    Behalf { pool, tag }.attempt_again(pages, Purpose::Ambient, allocate)
 }
 
 /// Gives back what a tenant was charged in advance.
@@ -200,32 +160,6 @@ pub(crate) fn give_prepaid_back(pool: &'static Pool) {
     if pages > 0 {
         HEAP.shared.ledger.uncharge(&pool.account, pages);
     }
-}
-
-/// Has free memory that pools and sleeping threads keep go back, until `pages` can be lent; if they can and it is the
-/// operating system that has none, all that has backing goes back to it.
-pub(crate) fn make_room(pages: Pages) {
-    let shared = &HEAP.shared;
-    let is_enough = || shared.ledger.surplus() >= pages.cast_signed();
-    if is_enough() {
-        HEAP.flush_sleeping();
-        shared.all_pools().for_each(|pool| pool.trim(shared));
-        shared.spans.trim(0);
-        return;
-    }
-    // 1. The depots of those who hold more than is protected: first of those whom the last round found cheapest.
-    let donors = shared.ledger.donors().filter_map(|id| shared.pool_at(id));
-    for pool in donors.chain(shared.all_pools()) {
-        if pool.account.charged() > pool.account.protected() {
-            pool.trim(shared);
-            if is_enough() {
-                return;
-            }
-        }
-    }
-    // 2. What sleeping threads keep.
-    HEAP.flush_sleeping();
-    shared.all_pools().for_each(|pool| pool.trim(shared));
 }
 
 /// A zeroed block.

@@ -367,6 +367,55 @@ fn a_newcomer_gets_its_reservation_from_who_has_all() {
     );
 }
 
+#[test]
+fn of_two_who_wait_for_reservations_neither_starves() {
+    in_process(
+        "of_two_who_wait_for_reservations_neither_starves",
+        256 * MIB,
+        || {
+            let mut busy = Hungry::new("busy", 100);
+            let mut rebalancer = Rebalancer::new();
+            rebalancer.tick(Duration::ZERO);
+            busy.take_all();
+            rebalancer.tick(ROUND);
+            // They ask in turn, so each round finds another one's wish; one wants four times as much as the other.
+            let mut waiting = vec![("large", 48 * MIB), ("small", 12 * MIB)];
+            let mut served = Vec::new();
+            for round in 2..600 {
+                busy.held.pop_front();
+                busy.take();
+                rebalancer.tick(ROUND * round);
+                for _ in 0..3 {
+                    let by = usize::from(waiting.len() > 1);
+                    waiting.rotate_left(by);
+                    waiting.retain(
+                        |(name, bytes)| match Tenant::builder(name).reservation(*bytes).build() {
+                            Ok(tenant) => {
+                                let _own = tenant.try_charge(*bytes).unwrap();
+                                served.push((*name, round));
+                                false
+                            }
+                            Err(Error::EntitlementPending { .. }) => true,
+                            Err(error) => panic!("{error}"),
+                        },
+                    );
+                }
+                if waiting.is_empty() {
+                    break;
+                }
+            }
+            // A span a round is 240 rounds for both.
+            println!("{served:?}");
+            let in_time = |index: usize, most: u32| served.get(index).is_some_and(|(_, round)| *round < most);
+            assert!(
+                in_time(0, 70) && in_time(1, 290),
+                "{served:?}\n{}",
+                tenancy::snapshot()
+            );
+        },
+    );
+}
+
 /// Answers anything but sense.
 struct Adversary(Random);
 
@@ -674,9 +723,14 @@ fn what_a_group_reserves_is_there_for_its_members_and_for_nobody_else() {
             held: VecDeque::new(),
         };
         let (mut one, mut two) = (member("one"), member("two"));
-        let all = one.tenant.try_charge(63 * MIB).unwrap();
+        let all = one.tenant.try_charge(64 * MIB - SPAN).unwrap();
         assert!(two.take() && one.tenant.try_charge(2 * MIB).is_err());
+        assert_eq!(one.tenant.pressure(), Pressure::Low, "nothing is left of it");
         (two.held, _) = (VecDeque::new(), drop(all));
+        assert_eq!(
+            (one.tenant.pressure(), busy.tenant.pressure()),
+            (Pressure::None, Pressure::Low)
+        );
         // 2. Rounds change nothing of that, owe nobody for it, and lend none of it.
         let mut rebalancer = Rebalancer::new();
         for round in 0..30 {

@@ -7,12 +7,13 @@
 //! ```sh
 //! cargo bench --bench arena                                  # a group is one kind of work, its two lines are the two arenas
 //! cargo bench --bench arena -- push                          # the groups whose name has `push` in it
-//! cargo bench --bench arena -- --out benches/results/arena   # all of it five times over; writes results.md, .json, .svg
+//! cargo bench --bench arena -- --out benches/results/arena   # all of it nine times over; writes results.md, .json, .svg
 //! ```
 
 #[path = "../common/mod.rs"]
 mod common;
 
+mod clock;
 mod summary;
 
 use std::hint::black_box;
@@ -21,9 +22,10 @@ use std::time::Duration;
 use allocator_api2::alloc::Allocator;
 use allocator_api2::vec::Vec;
 use bumpalo::Bump;
-use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput};
 use tenancy::{Arena, Tenancy, Tenant};
+
+use clock::ThreadTime;
 
 #[global_allocator]
 static ALLOC: Tenancy = Tenancy::new();
@@ -131,8 +133,8 @@ fn values<R: Region, T>(make: impl Fn(&R) -> &mut T) {
     }
 }
 
-fn of_values<R: Region>(c: &mut Criterion) {
-    fn three<R: Region, T: Default>(c: &mut Criterion, size: &str) {
+fn of_values<R: Region>(c: &mut Criterion<ThreadTime>) {
+    fn three<R: Region, T: Default>(c: &mut Criterion<ThreadTime>, size: &str) {
         let mut group = group(c, &format!("alloc {size}"), VALUES);
         group.bench_function(R::NAME, |b| {
             b.iter(|| values::<R, T>(|region| region.alloc(black_box(T::default()))));
@@ -154,7 +156,7 @@ fn of_values<R: Region>(c: &mut Criterion) {
 }
 
 /// The same without a capacity: chunks double.
-fn of_chunks<R: Region>(c: &mut Criterion) {
+fn of_chunks<R: Region>(c: &mut Criterion<ThreadTime>) {
     let mut group = group(c, "alloc word, chunks double", VALUES);
     group.bench_function(R::NAME, |b| {
         b.iter(|| {
@@ -166,7 +168,7 @@ fn of_chunks<R: Region>(c: &mut Criterion) {
     });
 }
 
-fn of_text<R: Region>(c: &mut Criterion) {
+fn of_text<R: Region>(c: &mut Criterion<ThreadTime>) {
     for length in [4, 16, 64, 1024] {
         let text = "x".repeat(length);
         let mut group = group(c, &format!("alloc_str {length}"), VALUES);
@@ -182,8 +184,13 @@ fn of_text<R: Region>(c: &mut Criterion) {
     }
 }
 
-fn of_slices<R: Region>(c: &mut Criterion) {
-    fn slices<R: Region, T>(c: &mut Criterion, name: &str, bytes: usize, make: impl Fn(&R) -> &mut [T]) {
+fn of_slices<R: Region>(c: &mut Criterion<ThreadTime>) {
+    fn slices<R: Region, T>(
+        c: &mut Criterion<ThreadTime>,
+        name: &str,
+        bytes: usize,
+        make: impl Fn(&R) -> &mut [T],
+    ) {
         let mut group = group(c, name, VALUES);
         group.bench_function(R::NAME, |b| {
             let mut region = R::with_capacity(VALUES * bytes);
@@ -212,7 +219,7 @@ fn of_slices<R: Region>(c: &mut Criterion) {
 }
 
 /// Vectors that grow by pushing, in an arena that is reset before each.
-fn of_growth<R: Region>(c: &mut Criterion) {
+fn of_growth<R: Region>(c: &mut Criterion<ThreadTime>) {
     for length in [10, 100, 1_000, 10_000, 1_000_000] {
         let mut group = group(c, &format!("push {length}"), length);
         group.bench_function(R::NAME, |b| {
@@ -255,7 +262,7 @@ fn of_growth<R: Region>(c: &mut Criterion) {
     });
 }
 
-fn of_resets<R: Region>(c: &mut Criterion) {
+fn of_resets<R: Region>(c: &mut Criterion<ThreadTime>) {
     let mut group = group(c, "reset", 1);
     group.bench_function(R::NAME, |b| {
         let mut region = R::with_capacity(1 << 10);
@@ -293,7 +300,7 @@ fn of_resets<R: Region>(c: &mut Criterion) {
 }
 
 /// An arena for each request: made, used a little, dropped.
-fn of_lives<R: Region>(c: &mut Criterion) {
+fn of_lives<R: Region>(c: &mut Criterion<ThreadTime>) {
     for count in [0, 1, 10, 100] {
         let mut group = group(c, &format!("life with {count} values"), 1);
         group.bench_function(R::NAME, |b| {
@@ -322,7 +329,11 @@ fn of_lives<R: Region>(c: &mut Criterion) {
     });
 }
 
-fn group<'a>(c: &'a mut Criterion, name: &str, elements: usize) -> BenchmarkGroup<'a, WallTime> {
+fn group<'a>(
+    c: &'a mut Criterion<ThreadTime>,
+    name: &str,
+    elements: usize,
+) -> BenchmarkGroup<'a, ThreadTime> {
     let mut group = c.benchmark_group(name);
     group.throughput(Throughput::Elements(elements as u64));
     group
@@ -333,6 +344,7 @@ fn main() {
         return summary::run(&arguments);
     }
     let mut criterion = Criterion::default()
+        .with_measurement(ThreadTime)
         .without_plots()
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(600))

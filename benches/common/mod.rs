@@ -7,3 +7,4 @@ pub(crate) mod machine;
 pub(crate) mod resident;
 pub(crate) mod rng;
 pub(crate) mod statistics;
+pub(crate) mod thread_time;

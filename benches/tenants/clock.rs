@@ -1,18 +1,8 @@
-//! Time that a thread has run, so that four threads on two cores do not pay for each other.
+//! How long something takes.
 
-use std::mem::MaybeUninit;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// What the calling thread has run so far.
-pub(crate) fn thread_time() -> Duration {
-    let mut time = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: the pointer is valid for a write of one `timespec`.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, time.as_mut_ptr()) };
-    assert_eq!(result, 0, "every thread has a clock");
-    // SAFETY: filled in by the successful call above.
-    let time = unsafe { time.assume_init() };
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
-}
+pub(crate) use crate::common::thread_time::thread_time;
 
 /// Nanoseconds of each of `times` calls of `act`.
 pub(crate) fn nanoseconds_each(times: usize, mut act: impl FnMut()) -> f64 {

@@ -1,4 +1,4 @@
-//! What every layer stands on: units, checks, the lock, atomics, and the search for runs of free bits.
+//! What every layer stands on: units, checks, the lock, the waker, atomics, and the search for runs of free bits.
 //!
 //! Above: everything. Below: nothing of this crate but the calls of `os/` that park threads and order them.
 
@@ -8,3 +8,4 @@ pub(crate) mod lock;
 pub(crate) mod runs;
 pub(crate) mod sync;
 pub(crate) mod units;
+pub(crate) mod waker;

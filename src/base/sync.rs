@@ -1,17 +1,21 @@
 //! Atomics as the racing parts see them: `core`'s, or loom's where a model stands in for the machine.
 //!
-//! Only what a loom model drives takes its atomics from here: the lock, the depot, the parking of caches, the standing
-//! of pools. Words that lie in mapped memory (owner words, rows) are `core`'s everywhere: loom's types cannot be laid
+//! Only what a loom model drives takes its atomics from here: the lock, the waker, the depot, the parking of caches,
+//! the standing of pools. Words that lie in mapped memory (owner words, rows) are `core`'s everywhere: loom's types cannot be laid
 //! over zeroed pages.
 //!
 //! loom's atomics can only be made while a model runs, so under loom there are no statics made of them: `lib.rs` leaves
 //! the process's own instance out, and [`const_fn!`] makes the constructors of all others ordinary functions.
 
 #[cfg(not(loom))]
-pub(crate) use core::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+pub(crate) use core::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence,
+};
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+pub(crate) use loom::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence,
+};
 
 #[cfg(not(loom))]
 pub(crate) use crossbeam_utils::Backoff;

@@ -8,8 +8,7 @@
 //! deallocate             the owner's cache is current: push, as in global.rs
 //! └─ deallocate_cold     Thread::deallocate_for, or the owner's large block
 //! resize                 in place, else a new block, a copy, and the old one back
-//! allocate_chunk         up to 32 KiB a block at hand in a cache that this thread has for the tenant
-//! └─ allocate_chunk_cold such a cache refilled, else pages of their own
+//! allocate_chunk         chunks.rs
 //! ```
 //!
 //! Whoever asks for more refers to the pool meanwhile (**Referred**, `pool/standing.rs`), so that the pool does not
@@ -27,16 +26,20 @@
     )
 )]
 
+mod chunks;
+
+pub(crate) use chunks::{ChunkRequest, Piece};
+
 use core::alloc::Layout;
 use core::num::NonZero;
 use core::ptr::NonNull;
 
-use super::{HEAP, deny, large_owner, make_room, notice, thread};
+use super::{HEAP, large_owner, thread};
 use crate::base::units::{MAX_REQUEST, PAGE, pages_for};
-use crate::cache::{Thread, current, deallocate_shared, set_current};
+use crate::cache::{current, deallocate_shared, set_current};
 use crate::ledger::{Pages, Purpose};
 use crate::pool::{LargeRequest, Pool};
-use crate::size_class::{MAX_SMALL, class_of};
+use crate::size_class::class_of;
 use crate::slab::slab_pages;
 use crate::span::Tag;
 
@@ -152,57 +155,6 @@ impl Behalf {
                 .flatten()
         };
         self.attempt(pages, request.purpose, allocate)
-    }
-
-    /// Tries, makes room for `pages` where that helps, and tries again; insists at last if the request is an ambient one.
-    fn attempt<T>(
-        self,
-        pages: Pages,
-        purpose: Purpose,
-        mut allocate: impl FnMut(Purpose) -> Option<T>,
-    ) -> Option<T> {
-        if let Some(block) = allocate(purpose) {
-            return Some(block);
-        }
-        let account = &self.pool.account;
-        // What can never fit is told so at once: a slip in a length must not cost everybody his cache.
-        if self.is_live() && HEAP.shared.ledger.can_ever(account, pages) {
-            // 1. The tenant's own.
-            if let Some(thread) = thread() {
-                thread.flush_for(self.pool, self.tag);
-            }
-            self.pool.trim(&HEAP.shared);
-            if let Some(block) = allocate(purpose) {
-                return Some(block);
-            }
-            // 2. What others keep; not for a tenant at its own limit.
-            if account.charged() + pages <= account.limit() {
-                make_room(pages);
-                if let Some(block) = allocate(purpose) {
-                    return Some(block);
-                }
-            }
-        }
-        // 3. What may not fail.
-        let before = account.overdraft();
-        if purpose == Purpose::Ambient
-            && let Some(block) = allocate(Purpose::Insistent)
-        {
-            let overdrawn = account.overdraft().saturating_sub(before);
-            if overdrawn > 0 {
-                notice::overdrawn(self.pool, overdrawn);
-            }
-            return Some(block);
-        }
-        self.deny(pages)
-    }
-
-    fn deny<T>(self, pages: Pages) -> Option<T> {
-        // A pool that only stands in for one that is gone was not asked.
-        if self.pool.tag() == self.tag {
-            deny(self.pool, pages);
-        }
-        None
     }
 
     /// # Safety
@@ -358,204 +310,6 @@ impl Behalf {
                 ),
             })
     }
-
-    /// Memory for an arena: `wanted` bytes, or as much as there is room for, but at least `least`, in whole pages. A short
-    /// one is a block off the cache that this thread has for the tenant; without a cache, without a slab to be had, and
-    /// above that, it is pages of its own, charged while the arena has them and no longer. An ambient request of a tenant
-    /// that has retired is root's, as all of them are.
-    pub(crate) fn allocate_chunk(self, request: ChunkRequest) -> Option<Piece> {
-        let bytes = request.wanted;
-        if let Some(class) = class_of_chunk(bytes, request.align)
-            && let Some(base) = self.take_at_hand(class)
-        {
-            let class = Some(class as u8);
-            return Some(Piece { base, bytes, class });
-        }
-        self.allocate_chunk_cold(request)
-    }
-
-    /// A block that lies at hand in the cache that this thread has for the tenant. Safe to ask for without a reference to
-    /// the pool (**Seen**): the cache is active, here or in `take_at_hand`, before the tenant is looked at.
-    #[inline(always)]
-    pub(crate) fn take_at_hand(self, class: usize) -> Option<NonNull<u8>> {
-        let cache = current();
-        if cache.tag() != self.tag {
-            return cache.thread()?.take_at_hand(self.pool, self.tag, class);
-        }
-        if !self.is_live() {
-            return None;
-        }
-        // SAFETY: the class exists, and the current cache is this thread's.
-        NonNull::new(unsafe { cache.allocate(class) })
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn allocate_chunk_cold(self, request: ChunkRequest) -> Option<Piece> {
-        let ChunkRequest { least, purpose, .. } = request;
-        // From here on the pool stays the tenant's, if it is.
-        let _reference = self.pool.references.hold();
-        let piece = if least > MAX_REQUEST {
-            self.deny(pages_for(MAX_REQUEST) as Pages)
-        } else if purpose == Purpose::Ambient && !self.is_live() {
-            None
-        } else {
-            self.attempt(pages_for(least) as Pages, purpose, |purpose| {
-                // An overdraft is no longer than it must be: the last resort, and only of what is needed.
-                let sizes = halved(request.wanted, least).map(|size| (size, Purpose::Fallible));
-                self.is_live()
-                    .then(|| sizes.chain([(least, purpose)]))?
-                    .find_map(|(size, purpose)| self.chunk(size, purpose, request))
-            })
-        };
-        if piece.is_none() && purpose == Purpose::Ambient && self.tag != Tag::ROOT && !self.is_live() {
-            let pool = HEAP.shared.root();
-            let tag = pool.tag();
-            return Self { pool, tag }.allocate_chunk_cold(request);
-        }
-        piece
-    }
-
-    /// A chunk of `size` bytes.
-    fn chunk(self, size: usize, purpose: Purpose, request: ChunkRequest) -> Option<Piece> {
-        // 1. A block, from a cache only, and not as an overdraft: a slab may be longer than its first block.
-        if purpose == Purpose::Fallible
-            && let Some(class) = class_of_chunk(size, request.align)
-            && let Some(thread) = thread()
-        {
-            let block = thread.allocate_in_kept(self.pool, self.tag, class, purpose);
-            // SAFETY: the thread's cache in use is its own and active.
-            unsafe { set_current(thread.current()) };
-            if let Some(base) = block.flatten() {
-                return Some(Piece {
-                    base,
-                    bytes: size,
-                    class: Some(class as u8),
-                });
-            }
-        }
-        // 2. Pages of its own.
-        let request = LargeRequest {
-            size,
-            align: request.align,
-            zero: false,
-            grows: request.grows,
-            purpose,
-        };
-        Some(Piece {
-            base: self.pool.allocate_large(&HEAP.shared, request)?,
-            bytes: size,
-            class: None,
-        })
-    }
-
-    /// Takes a chunk back, whoever is entered and whosever it is.
-    ///
-    /// # Safety
-    ///
-    /// `piece` is a chunk from [`allocate_chunk`](Self::allocate_chunk) with this alignment, or one at hand of its class,
-    /// as long as it was then or has last [grown](Self::grow_chunk) to, live, and the caller's.
-    #[inline(always)]
-    pub(crate) unsafe fn deallocate_chunk(self, piece: Piece, align: usize) {
-        let Piece { base, bytes, class } = piece;
-        // SAFETY: the caller's promise. A block's class is the one that this layout leads to.
-        unsafe {
-            match class {
-                Some(class) if self.give_at_hand(class.into(), base) => {}
-                Some(_) => self.deallocate_cold(base, Layout::from_size_align_unchecked(bytes, align)),
-                None => give_large(base, bytes, align),
-            }
-        }
-    }
-
-    /// Takes a block back to the cache that this thread has for the tenant. `false`: there is none, it has no room at hand,
-    /// or the block is another's.
-    ///
-    /// # Safety
-    ///
-    /// The block is live, was allocated as one of `class`, and is the caller's.
-    #[inline(always)]
-    pub(crate) unsafe fn give_at_hand(self, class: usize, block: NonNull<u8>) -> bool {
-        let cache = current();
-        if cache.tag() == self.tag {
-            // SAFETY: the caller's promise, and the current cache is this thread's.
-            return unsafe { cache.deallocate(class, block.as_ptr()) };
-        }
-        // SAFETY: the caller's promise.
-        let give =
-            |thread: &'static Thread| unsafe { thread.give_at_hand(self.pool, self.tag, class, block) };
-        cache.thread().is_some_and(give)
-    }
-
-    /// Makes a chunk longer: `wanted` bytes, or as much as there is room for, but at least `least`. Returns where it is
-    /// then, and how long. `None`: nothing has changed.
-    ///
-    /// # Safety
-    ///
-    /// As for [`give_large`]: it is not a block. Where another address is returned, the old one is no chunk any more.
-    pub(crate) unsafe fn grow_chunk(
-        self,
-        chunk: NonNull<u8>,
-        old: usize,
-        align: usize,
-        wanted: usize,
-        least: usize,
-    ) -> Option<(NonNull<u8>, usize)> {
-        if !self.is_live() || least > MAX_REQUEST {
-            return None;
-        }
-        // SAFETY: the caller's promise.
-        let owner = unsafe { large_owner(chunk, old, align) };
-        halved(wanted, least).find_map(|size| {
-            let request = LargeRequest {
-                size,
-                align,
-                zero: false,
-                grows: true,
-                purpose: Purpose::Fallible,
-            };
-            // SAFETY: the caller's promise; what did not succeed before has changed nothing.
-            let chunk = unsafe { owner.resize_large(&HEAP.shared, chunk, old, request) }?;
-            Some((chunk, size))
-        })
-    }
-}
-
-/// The longest chunk that is a block.
-const MAX_BLOCK_CHUNK: usize = MAX_SMALL;
-
-/// The class of the block that a chunk is, if it may be one.
-#[inline(always)]
-fn class_of_chunk(size: usize, align: usize) -> Option<usize> {
-    class_of(size, align).filter(|_| size <= MAX_BLOCK_CHUNK)
-}
-
-/// What an arena asks for.
-#[derive(Clone, Copy)]
-pub(crate) struct ChunkRequest {
-    pub(crate) wanted: usize,
-    pub(crate) least: usize,
-    pub(crate) align: usize,
-    /// There should be room behind it.
-    pub(crate) grows: bool,
-    pub(crate) purpose: Purpose,
-}
-
-/// What it gets.
-#[derive(Clone, Copy)]
-pub(crate) struct Piece {
-    pub(crate) base: NonNull<u8>,
-    pub(crate) bytes: usize,
-    /// The size class whose block it is; none: it is pages of its own.
-    pub(crate) class: Option<u8>,
-}
-
-/// `wanted`, half of it, and so on, in whole pages; `least` at last.
-fn halved(wanted: usize, least: usize) -> impl Iterator<Item = usize> {
-    let sizes = core::iter::successors(Some(wanted.min(MAX_REQUEST)), |size| {
-        Some((size / 2) & !(PAGE - 1))
-    });
-    sizes.take_while(move |size| *size > least).chain([least])
 }
 
 /// Takes back a block with pages of its own.

@@ -3,9 +3,9 @@
 //! Above: the cold half of the door, charges, rounds. Below: the ledger. Nothing here allocates or waits for others.
 
 use super::events::{Entry, EventKind, Holders, NO_HOLDERS, Ring};
-use super::waker::Waker;
 use super::{HEAP, OS};
 use crate::base::lock::{Lock, Rank};
+use crate::base::waker::Waker;
 use crate::ledger::{Account, Pages};
 use crate::os::Os;
 use crate::pool::Pool;

@@ -64,6 +64,8 @@ pub(crate) struct Figures {
     pub(crate) credit: AtomicI64,
     /// What it empties, in pages a second.
     pub(crate) churn: AtomicU64,
+    /// How far what was foreseen was from what it came to, on average, in pages.
+    pub(crate) forecast_error: AtomicU64,
     /// What the program last reported of it, as the bits of an `f64`; 0: nothing. Written by any thread.
     pub(crate) metric: AtomicU64,
 }
@@ -74,6 +76,7 @@ impl Figures {
             demand: AtomicU64::new(0),
             credit: AtomicI64::new(0),
             churn: AtomicU64::new(0),
+            forecast_error: AtomicU64::new(0),
             metric: AtomicU64::new(0),
         }
     }
@@ -122,6 +125,7 @@ impl Account {
             &self.loaned,
             &self.figures.demand,
             &self.figures.churn,
+            &self.figures.forecast_error,
             &self.figures.metric,
         ] {
             number.store(0, Ordering::Relaxed);

@@ -7,8 +7,8 @@
 use super::budget::Budget;
 use super::holding::Holding;
 use super::{NO_LEVEL, NO_LIMIT, Pages, signed};
-use crate::base::sync::{AtomicU64 as Word, const_fn};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::base::sync::{AtomicBool, AtomicU64 as Word, Ordering, const_fn};
+use core::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Groups there can be at a time; number 0 stands for none. loom pays for every atomic.
 pub(crate) const GROUPS: usize = if cfg!(loom) { 2 } else { 1024 };

@@ -61,6 +61,10 @@ impl Ledger {
 
     /// Notes that a reservation of `pages` more could not be promised to a tenant of this group, because they are lent:
     /// rounds hold them back from others until it is asked for again. One caller at a time.
+    ///
+    /// There is one place for all who wait: a round holds back for the one who asked last. So each holds back at least what the
+    /// one wants who wants least; he is served, and then the next. Nobody starves (`tests/sharing.rs` has two), but the one who
+    /// wants most is served last.
     pub(crate) fn want(&self, pages: Pages, group: u16) {
         // Relaxed, all: the next round acts on it, or the one after.
         self.wanted_in.store(group, Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! Systems without `mmap`, and Miri: everything over std.
 //!
 //! Above: the front page.
-//! Below: `std::alloc::System`, `std::thread`.
+//! Below: `polling.rs`, `std::alloc::System`, `std::thread`.
 //!
 //! A mapping is one allocation of [`System`], and goes back as a whole or not at all: `unmap` of part of one answers
 //! `false`, and so does `purge`. To know a whole from a part, each mapping has a node in a list, which comes from
@@ -20,7 +20,9 @@ use std::io::Write;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{MapKind, Os};
+use super::{MapKind, Os, polling};
+
+pub(crate) use super::polling::{futex_wake_all, futex_wake_one};
 
 /// The grain of mappings. Systems may have larger pages; nothing here depends on it.
 const PAGE_BYTES: usize = 4096;
@@ -161,17 +163,14 @@ pub(crate) fn memory_limit() -> Option<u64> {
 
 // ---- threads -------------------------------------------------------------------------------------------------------
 
-/// Rests a while if `word` holds `expected`. It returns for no reason at all, so callers look again in a loop, and that
-/// loop is the polling.
+/// Rests a while if `word` holds `expected`.
 pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
-    for _ in 0..16 {
-        // Relaxed: only whether to rest longer depends on it; the caller looks again with the ordering it needs.
-        if word.load(Ordering::Relaxed) != expected {
-            return;
-        }
-        std::thread::yield_now();
-    }
-    std::thread::sleep(Duration::from_micros(200));
+    polling::wait(word, expected, std::thread::yield_now, std::thread::sleep);
+}
+
+/// Rests as long as `word` holds `expected`, for `timeout` at most.
+pub(crate) fn futex_wait_for(word: &AtomicU32, expected: u32, timeout: Duration) {
+    polling::wait_for(word, expected, timeout, std::thread::sleep);
 }
 
 /// There is none.
@@ -183,24 +182,6 @@ pub(crate) fn register_barrier() -> bool {
 pub(crate) fn barrier() -> bool {
     false
 }
-
-/// Rests as [`futex_wait`] does, again and again within `timeout`, as long as `word` holds `expected`.
-pub(crate) fn futex_wait_for(word: &AtomicU32, expected: u32, timeout: Duration) {
-    const REST: Duration = Duration::from_millis(5);
-    let mut left = timeout;
-    // Relaxed: as in `futex_wait`.
-    while !left.is_zero() && word.load(Ordering::Relaxed) == expected {
-        let rest = left.min(REST);
-        std::thread::sleep(rest);
-        left -= rest;
-    }
-}
-
-/// Nothing to do: waiting threads wake by themselves.
-pub(crate) fn futex_wake_one(_word: &AtomicU32) {}
-
-/// Nothing to do: waiting threads wake by themselves.
-pub(crate) fn futex_wake_all(_word: &AtomicU32) {}
 
 /// A number that differs between threads, to spread them over shards.
 pub(crate) fn current_cpu_hint() -> usize {

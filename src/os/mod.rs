@@ -104,6 +104,11 @@ mod platform;
 )]
 mod posix;
 
+// Where there is no futex. Tests have it everywhere.
+#[cfg(any(test, miri, not(target_os = "linux")))]
+#[allow(dead_code, reason = "tests on platforms with a futex use a part of it")]
+mod polling;
+
 // `/proc` and `/sys/fs/cgroup` are Linux's.
 #[cfg(all(target_os = "linux", not(miri)))]
 mod procfs;

@@ -1,7 +1,7 @@
 //! Unix systems other than Linux: `mmap` and `madvise` as they all have them.
 //!
 //! Above: the front page.
-//! Below: `posix.rs`, the kernel.
+//! Below: `posix.rs`, `polling.rs`, the kernel.
 //!
 //! Two things Linux has are missed. Nothing portable drops pages and promises zeros: `MADV_DONTNEED` promises nothing
 //! here, and mapping afresh over the range may, when it fails, leave a hole (POSIX allows it). So [`Native::purge`]
@@ -10,21 +10,18 @@
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::AtomicU32;
 use core::time::Duration;
 
 use super::posix::{self, KeepErrno};
-use super::{MapKind, Os};
+use super::{MapKind, Os, polling};
 
+pub(crate) use super::polling::{futex_wake_all, futex_wake_one};
 pub(crate) use super::posix::{
     ExitHook, ExitKey, SignalsBlocked, abort, at_fork, block_all_signals, thread_id, write_stderr,
 };
 
 const READ_WRITE: c_int = libc::PROT_READ | libc::PROT_WRITE;
-
-/// How often a waiting thread yields before it sleeps, and for how long it then does.
-const YIELDS: usize = 16;
-const SLEEP_US: libc::useconds_t = 200;
 
 /// The kernel this process runs on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,20 +89,26 @@ pub(crate) fn memory_limit() -> Option<u64> {
 
 // ---- threads -------------------------------------------------------------------------------------------------------
 
-/// Rests a while if `word` holds `expected`. It returns for no reason at all, so callers look again in a loop, and that
-/// loop is the polling.
+/// Rests a while if `word` holds `expected`.
 pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
     let _errno = KeepErrno::new();
-    for _ in 0..YIELDS {
-        // Relaxed: only whether to rest longer depends on it; the caller looks again with the ordering it needs.
-        if word.load(Ordering::Relaxed) != expected {
-            return;
-        }
+    let give_way = || {
         // SAFETY: no precondition.
         unsafe { libc::sched_yield() };
-    }
+    };
+    polling::wait(word, expected, give_way, rest);
+}
+
+/// Rests as long as `word` holds `expected`, for `timeout` at most.
+pub(crate) fn futex_wait_for(word: &AtomicU32, expected: u32, timeout: Duration) {
+    let _errno = KeepErrno::new();
+    polling::wait_for(word, expected, timeout, rest);
+}
+
+/// For less than a second.
+fn rest(time: Duration) {
     // SAFETY: no precondition.
-    unsafe { libc::usleep(SLEEP_US) };
+    unsafe { libc::usleep(time.subsec_micros() as libc::useconds_t) };
 }
 
 /// There is none.
@@ -117,25 +120,6 @@ pub(crate) fn register_barrier() -> bool {
 pub(crate) fn barrier() -> bool {
     false
 }
-
-/// Rests as [`futex_wait`] does, again and again within `timeout`, as long as `word` holds `expected`.
-pub(crate) fn futex_wait_for(word: &AtomicU32, expected: u32, timeout: Duration) {
-    const REST: Duration = Duration::from_millis(5);
-    let mut left = timeout;
-    // Relaxed: as in `futex_wait`.
-    while !left.is_zero() && word.load(Ordering::Relaxed) == expected {
-        let rest = left.min(REST);
-        // SAFETY: no precondition. A twentieth of a second fits.
-        unsafe { libc::usleep(rest.as_micros() as libc::useconds_t) };
-        left -= rest;
-    }
-}
-
-/// Nothing to do: waiting threads wake by themselves.
-pub(crate) fn futex_wake_one(_word: &AtomicU32) {}
-
-/// Nothing to do: waiting threads wake by themselves.
-pub(crate) fn futex_wake_all(_word: &AtomicU32) {}
 
 /// A number that differs between threads, mostly, to spread them over shards.
 pub(crate) fn current_cpu_hint() -> usize {

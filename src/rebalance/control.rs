@@ -260,6 +260,9 @@ impl Control {
         shown.demand.store(figures.demand, Ordering::Relaxed);
         shown.credit.store(figures.credit, Ordering::Relaxed);
         shown.churn.store(figures.churn, Ordering::Relaxed);
+        shown
+            .forecast_error
+            .store(figures.forecast_error, Ordering::Relaxed);
     }
 
     /// Publishes the level of pressure, and where the next one begins.

@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::allowance::{Level, Want, allowance};
 use super::contract::Party;
 use super::credit::{Credit, LentShare};
-use super::decay::{ONE, scale};
+use super::decay::{Average, ONE, left_after, scale};
 use super::demand::{DENIED_HALF_LIFE, Probe, demand};
 use super::estimate::{self, Estimate};
 use super::fill::MOST;
@@ -17,6 +17,9 @@ use super::policy;
 use super::protect::{FIRST_PAGES, SLOW, Usage, active, wish};
 use super::restoration::{CHURN_HALF_LIFE, Churn};
 use super::solver::Settings;
+
+/// How fast it is forgotten how well a tenant was foreseen.
+const ERROR_HALF_LIFE: Duration = Duration::from_secs(60);
 
 /// What was read of a tenant's account and pool. Sizes in pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,6 +114,8 @@ pub(crate) struct Member {
     pub(crate) credit: Credit,
     /// What it empties.
     pub(crate) churn: Churn,
+    /// How far what was foreseen was from what it came to.
+    pub(crate) forecast_error: Average,
     estimate: Estimate,
     /// What counts of use that is remembered or foreseen, as when the wish was decided.
     stays: u64,
@@ -139,6 +144,7 @@ impl Member {
             evaluated: 0,
             credit: Credit::new(lent),
             churn: Churn::default(),
+            forecast_error: Average::default(),
             estimate: Estimate::default(),
             stays: ONE,
             urgency: 1.0,
@@ -168,6 +174,11 @@ impl Member {
         };
         let missing = self.entitlement.saturating_sub(reading.charged);
         self.probe.look(reading.denied, missing, change, elapsed);
+        if let Some(foreseen) = self.estimate.forecast {
+            let error = foreseen.abs_diff(reading.charged.min(MOST));
+            self.forecast_error
+                .fold(error, left_after(elapsed, ERROR_HALF_LIFE));
+        }
         self.estimate = estimate::sizes(estimate);
         self.urgency = estimate.urgency;
         self.reading = Reading {

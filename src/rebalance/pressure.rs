@@ -154,7 +154,7 @@ fn part(whole: Pages, mark: u64) -> Pages {
 }
 
 /// What a tenant feels: its own limit and its group's, up to [`Pressure::Hard`]; and the whole's level, unless it holds
-/// so much less than is protected for it that this is none of its business.
+/// so much less than is protected for it, or so much is kept for its group, that this is none of its business.
 pub(crate) fn of_account(ledger: &Ledger, account: &Account) -> Pressure {
     let charged = account.charged();
     let own = match account.limit() {
@@ -171,21 +171,21 @@ pub(crate) fn of_account(ledger: &Ledger, account: &Account) -> Pressure {
     let of_group = group.map_or(Pressure::None, |group| {
         level(group.room(), group.limit(), Pressure::None)
     });
-    let is_covered = charged.saturating_add(NEAR) <= account.protected();
-    let shared = if is_covered {
-        Pressure::None
-    } else {
-        of_all(ledger, held()).max(of_group.min(Pressure::Hard))
-    };
-    own.min(Pressure::Hard).max(shared)
+    let left = account.protected().saturating_sub(charged);
+    let kept = ledger.group(account.group()).map_or(0, |group| group.kept());
+    let felt_within = |covered: Pages, level: Pressure| if covered >= NEAR { Pressure::None } else { level };
+    let of_group = felt_within(left, of_group).min(Pressure::Hard);
+    let of_all = felt_within(left.saturating_add(kept), of_all(ledger, held()));
+    own.min(Pressure::Hard).max(of_group).max(of_all)
 }
 
 impl Tenant {
     /// How short memory is for it, at this moment.
     ///
     /// The larger of two: how near it is to its own limit (within 4 %: [`Soft`](Pressure::Soft), within 2 % or in
-    /// overdraft: [`Hard`](Pressure::Hard)) or to its group's; and, unless it holds well less than is protected for it,
-    /// how near all tenants are to the capacity. [`None`](Pressure::None) for one that has retired. Costs a few loads.
+    /// overdraft: [`Hard`](Pressure::Hard)) or to its group's; and, unless it holds well less than is protected for it, or
+    /// something is left of its group's reservation, how near all tenants are to the capacity.
+    /// [`None`](Pressure::None) for one that has retired. Costs a few loads.
     pub fn pressure(&self) -> Pressure {
         if self.is_retired() {
             return Pressure::None;

@@ -159,6 +159,8 @@ pub(crate) struct Figures {
     pub(crate) credit: i64,
     /// Emptied, in pages a second.
     pub(crate) churn: u64,
+    /// On average, by how much it came to something else than was foreseen.
+    pub(crate) forecast_error: u64,
     /// In thousandths.
     pub(crate) satisfaction: u64,
     pub(crate) frozen: bool,
@@ -238,12 +240,8 @@ impl Solver {
         self.count_want(id, group, member.want, Want::default());
         count_part(&mut self.groups, group, &member.part, &Part::default());
         self.frozen -= usize::from(member.frozen);
-        for ranking in [
-            &mut self.owed,
-            &mut self.hungry,
-            &mut self.donors,
-            &mut self.borrowers,
-        ] {
+        self.borrowers.put(id, None);
+        for ranking in [&mut self.owed, &mut self.hungry, &mut self.donors] {
             ranking.put(id, None);
         }
         self.stale = Stale::Entitlements;
@@ -356,6 +354,7 @@ impl Solver {
             unused: member.part.unused,
             credit: member.credit.pages(),
             churn: member.churn.rate(),
+            forecast_error: member.forecast_error.value(),
             satisfaction: satisfaction(member.reading.charged, demand),
             frozen: member.frozen,
         })
@@ -453,10 +452,10 @@ impl Solver {
             self.wants.are(&self.lists, wants(None).chain(of_groups)),
             "Counted: the wants at the top"
         );
-        assert_eq!(self.own, self.groups.values().map(|group| group.own).sum::<u64>());
+        let sum = |part: fn(&Group) -> u64| self.groups.values().map(part).sum::<u64>();
         assert_eq!(
-            self.idle,
-            self.groups.values().map(|group| group.idle).sum::<u64>()
+            (self.own, self.idle),
+            (sum(|group| group.own), sum(|group| group.idle))
         );
         assert_eq!(self.frozen, members().filter(|member| member.frozen).count());
         if self.stale < Stale::Entitlements {

@@ -108,6 +108,7 @@ pub(crate) static TENANT: &[Number<TenantStats>] = &[
     gauge("lent", "tenancy_lent_bytes", Unit::Bytes, |s| s.lent as f64, "What others have of the entitlement."),
     counter("granted_loans", "tenancy_granted_loans_bytes_total", Unit::Bytes, |s| s.granted_loans, "Granted above what was protected at the time."),
     gauge("churn", "tenancy_churn_bytes", Unit::Bytes, |s| s.churn as f64, "What becomes free of it in a second."),
+    gauge("forecast_error", "tenancy_forecast_error_bytes", Unit::Bytes, |s| s.forecast_error as f64, "How far what was foreseen was from what it came to, on average over the last minutes."),
     gauge("credit", "tenancy_credit_bytes", Unit::Bytes, |s| s.credit as f64, "Lent beyond what it borrowed, on average over the last minutes."),
     gauge("debit", "tenancy_debit_bytes", Unit::Bytes, |s| s.debit as f64, "Borrowed beyond what it lent, on average over the last minutes."),
     gauge("satisfaction", "tenancy_satisfaction", Unit::One, |s| s.satisfaction as f64 / 1000.0, "What it holds of what it would use: 1 is all."),

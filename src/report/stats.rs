@@ -65,6 +65,9 @@ pub struct TenantStats {
     pub granted_loans: u64,
     /// What becomes free of it, in bytes a second, as of the last round that looked at it.
     pub churn: u64,
+    /// On average over the last minutes, by how much it came to hold more or less than its policy had foreseen. 0 where that
+    /// foresees nothing.
+    pub forecast_error: u64,
     /// On average over the last minutes, what it lent beyond what it borrowed; first in turn under shortage.
     pub credit: u64,
     /// … and what it borrowed beyond what it lent. One of the two is 0.
@@ -85,7 +88,10 @@ impl TenantStats {
             figures.demand.load(Ordering::Relaxed),
             figures.credit.load(Ordering::Relaxed),
         );
-        let churn = figures.churn.load(Ordering::Relaxed);
+        let (churn, forecast_error) = (
+            figures.churn.load(Ordering::Relaxed),
+            figures.forecast_error.load(Ordering::Relaxed),
+        );
         let ledger = &heap::heap().shared.ledger;
         let (all_borrowed, all_unused) = rebalance::sums_of_lending();
         let allowance = ledger.allowance(account);
@@ -121,6 +127,7 @@ impl TenantStats {
             lent: bytes(Division::new(all_borrowed.min(all_unused), all_unused).next(sharing.unused)),
             granted_loans: bytes(account.loaned()),
             churn: bytes(churn),
+            forecast_error: bytes(forecast_error),
             credit: bytes(credit.max(0).unsigned_abs()),
             debit: bytes(credit.min(0).unsigned_abs()),
             satisfaction: rebalance::satisfaction(charged, demand),

@@ -1,19 +1,17 @@
-//! The making of a tenant.
+//! The making of a tenant, and what it has in common with that of a group.
 
 use alloc::string::String;
 
-use super::{Group, Tenant, registry};
+use super::{Group, Tenant, check_name, check_weight, limit_pages, registry};
+use crate::base::units::PAGE;
 use crate::error::Error;
-use crate::ledger::OnLimit;
+use crate::ledger::{OnLimit, Pages};
 
 /// What a tenant is to be. Made by [`Tenant::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder makes a tenant when it is built"]
 pub struct TenantBuilder {
-    pub(super) name: String,
-    pub(super) weight: u32,
-    pub(super) reservation: u64,
-    pub(super) limit: Option<u64>,
+    pub(super) terms: Terms,
     pub(super) on_limit: OnLimit,
     pub(super) group: Option<Group>,
 }
@@ -21,10 +19,7 @@ pub struct TenantBuilder {
 impl TenantBuilder {
     pub(super) fn new(name: &str) -> Self {
         Self {
-            name: name.into(),
-            weight: 100,
-            reservation: 0,
-            limit: None,
+            terms: Terms::new(name),
             on_limit: OnLimit::default(),
             group: None,
         }
@@ -32,20 +27,20 @@ impl TenantBuilder {
 
     /// Its claim under contention, relative to the others': 1 to 10,000, 100 if not set (as in cgroup v2).
     pub fn weight(mut self, weight: u32) -> Self {
-        self.weight = weight;
+        self.terms.weight = weight;
         self
     }
 
     /// Bytes that are set aside for it; none if not set. Rounded up to pages. Admission keeps the sum of all reservations
     /// within the capacity; other tenants without a limit may still fill it.
     pub fn reservation(mut self, bytes: u64) -> Self {
-        self.reservation = bytes;
+        self.terms.reservation = bytes;
         self
     }
 
     /// Bytes that it never exceeds, but for counted overdraft; no limit if not set. Rounded down to pages.
     pub fn limit(mut self, bytes: u64) -> Self {
-        self.limit = Some(bytes);
+        self.terms.limit = Some(bytes);
         self
     }
 
@@ -66,5 +61,32 @@ impl TenantBuilder {
     /// [`Error::OutOfMemory`]. Then there is no new tenant.
     pub fn build(self) -> Result<Tenant, Error> {
         registry::create(&self)
+    }
+}
+
+/// What tenants and groups ask for alike, in bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) name: String,
+    pub(super) weight: u32,
+    pub(super) reservation: u64,
+    pub(super) limit: Option<u64>,
+}
+
+impl Terms {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            weight: 100,
+            reservation: 0,
+            limit: None,
+        }
+    }
+
+    /// Checks what can be said without looking at others. Then reservation and limit, in pages.
+    pub(super) fn check(&self) -> Result<(Pages, Pages), Error> {
+        check_name(&self.name)?;
+        check_weight(self.weight)?;
+        Ok((self.reservation.div_ceil(PAGE as u64), limit_pages(self.limit)))
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! Above: the user. Below: the registry, where they have a name and a number.
 
-use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
+use super::builder::Terms;
 use super::{Tenant, TenantBuilder, registry};
 use crate::error::Error;
 
@@ -57,10 +57,7 @@ impl Group {
     /// Begins a group. Names are unique among groups.
     pub fn builder(name: impl AsRef<str>) -> GroupBuilder {
         GroupBuilder {
-            name: name.as_ref().into(),
-            weight: 100,
-            reservation: 0,
-            limit: None,
+            terms: Terms::new(name.as_ref()),
         }
     }
 
@@ -155,28 +152,25 @@ impl fmt::Debug for Group {
 #[derive(Clone, Debug)]
 #[must_use = "a builder makes a group when it is built"]
 pub struct GroupBuilder {
-    pub(super) name: String,
-    pub(super) weight: u32,
-    pub(super) reservation: u64,
-    pub(super) limit: Option<u64>,
+    pub(super) terms: Terms,
 }
 
 impl GroupBuilder {
     /// Its claim under contention: 1 to 10,000, 100 if not set.
     pub fn weight(mut self, weight: u32) -> Self {
-        self.weight = weight;
+        self.terms.weight = weight;
         self
     }
 
     /// Bytes that its tenants can obtain always, in all; none if not set. Rounded up to pages.
     pub fn reservation(mut self, bytes: u64) -> Self {
-        self.reservation = bytes;
+        self.terms.reservation = bytes;
         self
     }
 
     /// Bytes that its tenants hold in all, at most; no limit if not set. Rounded down to pages.
     pub fn limit(mut self, bytes: u64) -> Self {
-        self.limit = Some(bytes);
+        self.terms.limit = Some(bytes);
         self
     }
 

@@ -26,7 +26,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::scope::Target;
-use super::{Tenant, TenantBuilder, check_name, check_weight, limit_pages};
+use super::{Tenant, TenantBuilder};
 use crate::base::lock::{Lock, Rank};
 use crate::base::units::PAGE;
 use crate::error::Error;
@@ -155,14 +155,12 @@ impl Registry {
 /// Makes the tenant that `builder` describes.
 pub(super) fn create(builder: &TenantBuilder) -> Result<Tenant, Error> {
     // 1. What can be said without looking.
-    check_name(&builder.name)?;
-    check_weight(builder.weight)?;
-    let reservation = builder.reservation.div_ceil(PAGE as u64);
-    let limit = limit_pages(builder.limit);
+    let terms = &builder.terms;
+    let (reservation, limit) = terms.check()?;
     heap::configure_by_default();
     with_registry(|registry| {
         // 2. What depends on the others.
-        if builder.name == "root" || registry.by_name.contains_key(builder.name.as_str()) {
+        if terms.name == "root" || registry.by_name.contains_key(terms.name.as_str()) {
             return Err(Error::NameTaken);
         }
         let group = match &builder.group {
@@ -181,7 +179,7 @@ pub(super) fn create(builder: &TenantBuilder) -> Result<Tenant, Error> {
         };
         let account = &pool.account;
         account.reset();
-        account.set_weight(builder.weight);
+        account.set_weight(terms.weight);
         account.set_limit(limit);
         account.set_on_limit(builder.on_limit);
         account.set_group(group);
@@ -192,7 +190,7 @@ pub(super) fn create(builder: &TenantBuilder) -> Result<Tenant, Error> {
             return Err(pending);
         }
         // 5. Known from here on.
-        let name: Arc<str> = Arc::from(builder.name.as_str());
+        let name: Arc<str> = Arc::from(terms.name.as_str());
         let entry = Entry {
             name: name.clone(),
             generation,

@@ -27,6 +27,25 @@ fn forecast(pages: u64) -> Estimate {
     }
 }
 
+#[test]
+fn how_far_a_forecast_was_from_what_came_is_told() {
+    let mut world = World::new(90_000);
+    world.join(1, weight(100), None);
+    world.round();
+    assert!(world.want(1, 400));
+    let mut error_after_a_while = |estimate: Estimate| {
+        for _ in 0..20 {
+            world.account_mut(1).estimate = estimate;
+            world.round_at(world.now + Duration::from_secs(60));
+        }
+        world.solver.figures(1).map(|figures| figures.forecast_error)
+    };
+    assert_eq!(error_after_a_while(UNKNOWN), Some(0));
+    assert!(matches!(error_after_a_while(forecast(1000)), Some(599..=600)));
+    assert!(matches!(error_after_a_while(forecast(300)), Some(100..=101)));
+    assert!(matches!(error_after_a_while(forecast(400)), Some(0..=1)));
+}
+
 fn rounds(world: &mut World, count: usize) {
     (0..count).for_each(|_| {
         world.round();

@@ -19,7 +19,8 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use super::super::allocator::impl_allocator;
-use super::{Arena, Chunk, End, at, head, least_bytes};
+use super::chunks::{Chunk, head, least_bytes};
+use super::{Arena, End, at};
 use crate::base::units::PAGE;
 use crate::ledger::Purpose;
 

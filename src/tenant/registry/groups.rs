@@ -18,7 +18,7 @@ use crate::heap;
 use crate::ledger::{self, GROUPS, NO_LIMIT, Pages};
 use crate::span::Tag;
 use crate::tenant::group::{Group, GroupBuilder};
-use crate::tenant::{Tenant, check_name, check_weight, limit_pages};
+use crate::tenant::{Tenant, check_weight, limit_pages};
 
 /// All groups there are or were.
 pub(super) struct Groups {
@@ -147,13 +147,11 @@ impl Registry {
 }
 
 pub(in crate::tenant) fn create_group(builder: &GroupBuilder) -> Result<Group, Error> {
-    check_name(&builder.name)?;
-    check_weight(builder.weight)?;
-    let reservation = builder.reservation.div_ceil(PAGE as u64);
-    let limit = limit_pages(builder.limit);
+    let terms = &builder.terms;
+    let (reservation, limit) = terms.check()?;
     heap::configure_by_default();
     with_registry(|registry| {
-        if registry.groups.by_name.contains_key(builder.name.as_str()) {
+        if registry.groups.by_name.contains_key(terms.name.as_str()) {
             return Err(Error::NameTaken);
         }
         registry.admit(0, 0, reservation, limit)?;
@@ -169,7 +167,7 @@ pub(in crate::tenant) fn create_group(builder: &GroupBuilder) -> Result<Group, E
         // 2. What it is promised, or it does not come into being.
         promise(account, reservation)?;
         // 3. Known from here on.
-        let name: Arc<str> = Arc::from(builder.name.as_str());
+        let name: Arc<str> = Arc::from(terms.name.as_str());
         let entry = Entry {
             name: name.clone(),
             generation: groups.entries.get(index).map_or(0, |entry| entry.generation) + 1,
@@ -182,7 +180,7 @@ pub(in crate::tenant) fn create_group(builder: &GroupBuilder) -> Result<Group, E
             None => groups.entries.push(entry),
         }
         groups.by_name.insert(name, number);
-        account.set_weight(builder.weight);
+        account.set_weight(terms.weight);
         account.set_limit(limit);
         account.set_used(true);
         registry.reserved += reservation;

@@ -15,6 +15,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// The same load on the same server with different allocators, interleaved
     Compare(CompareOptions),
+    /// The mixed load for a long time: does the server hold more and more?
+    Soak(SoakOptions),
     /// Tenants that share too little memory, one hot, one asleep until it wakes: hit rates and memory over time
     Tenants(TenantsOptions),
 }
@@ -52,6 +54,25 @@ pub(crate) struct CompareOptions {
     /// Requests in a batch
     #[arg(long, default_value_t = 16)]
     pub(crate) pipeline: usize,
+
+    /// Where results go
+    #[arg(long)]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SoakOptions {
+    /// Seconds from the start to the end
+    #[arg(long, default_value_t = 600)]
+    pub(crate) seconds: u64,
+
+    /// Tenants, with a client each
+    #[arg(long, default_value_t = 8)]
+    pub(crate) tenants: usize,
+
+    /// Keys of each tenant
+    #[arg(long, default_value_t = 30_000)]
+    pub(crate) keys: usize,
 
     /// Where results go
     #[arg(long)]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  cli.rs ─▶ compare.rs   each allocator in turn, round after round        ─▶ results.md, results.json
+//!         ─▶ soak.rs      the same load for a long time: does memory grow?  ─▶ soak.md, soak.svg
 //!         ─▶ tenants.rs   one tenant is hot, one sleeps and wakes, in time ─▶ tenants.svg, tenants.json   picture.rs
 //!              load.rs      what clients ask for      random.rs   popular keys
 //!              client.rs    how they ask
@@ -18,6 +19,7 @@ mod machine;
 mod picture;
 mod process;
 mod random;
+mod soak;
 #[path = "../../../workloads/driver/src/statistics.rs"]
 #[allow(dead_code, reason = "the workloads need more of it")]
 mod statistics;
@@ -31,6 +33,7 @@ use cli::{Cli, Command};
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Compare(options) => compare::run(&options),
+        Command::Soak(options) => soak::run(&options),
         Command::Tenants(options) => tenants::run(&options),
     }
 }

@@ -1,6 +1,6 @@
 //! Wakes the thread of the rebalancer from where memory runs short: without a system call, unless it sleeps.
 //!
-//! Above: `notice.rs`, and the thread itself. Below: `os::futex_*`.
+//! Above: `heap/notice.rs`, and the thread itself. Below: `os::futex_*`.
 //!
 //! | word | there is |
 //! |---|---|
@@ -11,10 +11,9 @@
 //! **Told**: who raises an alarm does so before it looks at the word; the thread says that it sleeps before it looks for
 //! alarms. So at least one of them sees the other.
 
-use core::sync::atomic::{AtomicU32, Ordering, fence};
 use core::time::Duration;
 
-use crate::os;
+use super::sync::{AtomicU32, Ordering, const_fn, fence};
 
 const ABSENT: u32 = 0;
 const AWAKE: u32 = 1;
@@ -24,8 +23,10 @@ const ASLEEP: u32 = 2;
 pub(crate) struct Waker(AtomicU32);
 
 impl Waker {
-    pub(super) const fn new() -> Self {
-        Self(AtomicU32::new(ABSENT))
+    const_fn! {
+        pub(crate) const fn new() -> Self {
+            Self(AtomicU32::new(ABSENT))
+        }
     }
 
     /// Makes the caller's the one thread there is. `false`: there is one already.
@@ -54,10 +55,11 @@ impl Waker {
         self.0.store(ASLEEP, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if !is_due() {
-            os::futex_wait_for(&self.0, ASLEEP, timeout);
+            sleep::wait_for(&self.0, ASLEEP, timeout);
         }
-        // Relaxed: who still takes it for asleep wakes nobody.
-        self.0.store(AWAKE, Ordering::Relaxed);
+        // Acquire: pairs with the fence of the `wake` that has set it: what that one was to show is seen. Who still takes it
+        // for asleep wakes nobody.
+        self.0.swap(AWAKE, Ordering::Acquire);
     }
 
     /// Wakes the thread, if it sleeps. After what it is to see was written.
@@ -66,14 +68,38 @@ impl Waker {
             return;
         }
         fence(Ordering::SeqCst);
-        // Relaxed, both: the fence orders it after the alarm (**Told**); the sleeper learns by the exchange that it is
-        // being woken, and others that they need not.
+        // Relaxed, both: the fence orders it after the alarm (**Told**), and publishes that with it; the sleeper learns by
+        // the exchange that it is being woken, and others that they need not.
         if self
             .0
             .compare_exchange(ASLEEP, AWAKE, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
         {
-            os::futex_wake_one(&self.0);
+            sleep::wake_one(&self.0);
         }
     }
 }
+
+/// Sleeping: the platform's.
+#[cfg(not(loom))]
+mod sleep {
+    pub(super) use crate::os::{futex_wait_for as wait_for, futex_wake_one as wake_one};
+}
+
+/// Sleeping, where loom runs the threads: other ones' turns until it is woken. Time does not pass: a wake-up that is lost
+/// is waited for in vain, which loom reports.
+#[cfg(loom)]
+mod sleep {
+    use super::{AtomicU32, Duration, Ordering};
+
+    pub(super) fn wait_for(word: &AtomicU32, expected: u32, _: Duration) {
+        while word.load(Ordering::Relaxed) == expected {
+            loom::thread::yield_now();
+        }
+    }
+
+    pub(super) fn wake_one(_: &AtomicU32) {}
+}
+
+#[cfg(test)]
+mod tests;
