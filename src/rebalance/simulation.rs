@@ -125,11 +125,11 @@ impl Simulation {
         // Number 0 is root's.
         let id = u16::try_from(index + 1).expect("fewer tenants than numbers");
         if index == slots.len() {
-            slots.push(Box::new(Slot {
+            slots.push(Slot {
                 account: Account::new(id),
                 tag: Tag::NOBODY,
                 pool: Pool::default(),
-            }));
+            });
         }
         self.generation += 1;
         let slot = &mut slots[index];
@@ -265,7 +265,7 @@ impl Simulation {
 struct Accounts {
     ledger: Box<Ledger>,
     /// By id, from 1.
-    slots: Vec<Box<Slot>>,
+    slots: Vec<Slot>,
     pressure: Cell<Pressure>,
     rounds: Cell<u64>,
 }
@@ -279,7 +279,7 @@ struct Made<'a, F> {
 impl<F> Made<'_, F> {
     fn slot(&self, id: u16) -> Option<&Slot> {
         let index = usize::from(id).checked_sub(1)?;
-        self.accounts.slots.get(index).map(|slot| &**slot)
+        self.accounts.slots.get(index)
     }
 }
 
