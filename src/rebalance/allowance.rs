@@ -27,8 +27,8 @@ pub(crate) const FRACTION: u32 = 24;
 const ROWS: usize = BUCKETS / STEPS;
 const _: () = assert!(ROWS <= 64, "a word has a bit for each");
 
-/// Wants that the search for a level looks at one by one: some microseconds.
-const LISTED: usize = 512;
+/// Wants that the search for a level looks at one by one: a microsecond, or some where they are not at hand.
+const LISTED: usize = 128;
 
 /// A level λ: pages for each quarter of a weight, in units of 2⁻²⁴.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -247,23 +247,28 @@ impl Wants {
         // 2. In that one, who is met at the level that all who are left would rise to is met at any that follows.
         let at = last.unwrap_or(first + STEPS - 1);
         let mut rest = self.buckets[at];
-        let mut listed: Vec<Sum> = Vec::new();
+        let (mut listed, mut count) = ([Sum::default(); LISTED + 1], 0);
         for want in lists.from(self.heads[at]).take(LISTED) {
             rest.subtract(want);
-            listed.push(Sum::of(want));
+            listed[count] = Sum::of(want);
+            count += 1;
         }
-        listed.push(rest);
+        listed[count] = rest;
+        count += 1;
         loop {
             let level = ((pages - met) << FRACTION) / rising.max(1);
-            let before = listed.len();
-            listed.retain(|sum| {
+            let before = core::mem::take(&mut count);
+            for at in 0..before {
+                let sum = listed[at];
                 let rises = u128::from(level) * u128::from(sum.claims) < u128::from(sum.pages) << FRACTION;
-                if !rises {
+                if rises {
+                    listed[count] = sum;
+                    count += 1;
+                } else {
                     (met, rising) = (met + sum.pages, rising - sum.claims);
                 }
-                rises
-            });
-            if listed.len() == before {
+            }
+            if count == before {
                 return Level(level);
             }
         }
