@@ -174,7 +174,7 @@ impl Behalf {
     ///
     /// The block is live, was allocated as one of `class`, and is the caller's.
     #[inline(always)]
-    pub(crate) unsafe fn give_at_hand(self, class: usize, block: NonNull<u8>) -> bool {
+    unsafe fn give_at_hand(self, class: usize, block: NonNull<u8>) -> bool {
         let cache = current();
         if cache.tag() == self.tag {
             // SAFETY: the caller's promise, and the current cache is this thread's.
