@@ -150,7 +150,7 @@ impl fmt::Display for Error {
                 HumanBytes(*debt)
             ),
             Error::AlreadyConfigured => {
-                f.write_str("the allocator has been configured already, or a rebalancer runs")
+                f.write_str("options were applied or a tenant was made before, or a rebalancer runs already")
             }
             Error::NotInstalled => f.write_str("`Tenancy` is not the global allocator of this program"),
             Error::Retired => f.write_str("the tenant or group has been retired"),

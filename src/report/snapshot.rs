@@ -116,7 +116,7 @@ pub struct Snapshot {
     pub events: Vec<Event>,
 }
 
-/// Reads the numbers of all tenants and of the process.
+/// Reads the numbers of all tenants and of the process. The example `two_tenants` makes a picture of them.
 ///
 /// # Examples
 ///
