@@ -149,7 +149,7 @@ impl World {
             Step::Round { after_ms } => {
                 self.now += Duration::from_millis(u64::from(after_ms));
                 // Nobody has anything to release but what its own steps free.
-                self.simulation.round(self.now, |_, _| 0);
+                self.simulation.round(self.now, |_| 0);
                 self.check_entitlements();
             }
             Step::Join(_) => {}

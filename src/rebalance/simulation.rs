@@ -207,7 +207,10 @@ impl Simulation {
         };
         let report = self.control.round(&world, order);
         let pages = |bytes: u64| bytes / PAGE as u64;
-        let decided = self.control.solver.as_ref().map(|solver| &solver.decisions);
+        let solver = self.control.solver.as_deref();
+        #[cfg(fuzzing)]
+        solver.inspect(|solver| solver.assert_invariants());
+        let decided = solver.map(|solver| &solver.decisions);
         let transfers = report.transfers.iter().filter(|line| line.moved > 0);
         Round {
             protected_moved: pages(report.raised.1 + report.lowered.1),

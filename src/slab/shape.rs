@@ -43,7 +43,7 @@ pub(crate) fn slab_pages(class: usize, slabs: u32) -> usize {
     // It is not 0, but the compiler does not see it, and a division by 0 would be a panic.
     let size = block_size(class).max(1);
     let step = STEPS.into_iter().find(|step| slabs < step.slabs).unwrap_or(HOT);
-    let blocks = (step.bytes / size).clamp(step.blocks, MAX_BLOCKS);
+    let blocks = (step.bytes / size).max(step.blocks).min(MAX_BLOCKS);
     let pages = pages_for(blocks * size);
     let is_used = |pages: &usize| (pages * PAGE % size) * step.unused <= pages * PAGE;
     (pages..pages + 4).find(is_used).unwrap_or(pages)
