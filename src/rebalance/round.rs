@@ -14,8 +14,8 @@
 //!
 //! - **Idempotent**: a second round at the same instant with the same readings decides nothing.
 //! - **Work**: O(observed + groups) but for the round after a change of contracts, τ or φ̄; the other loops end at the
-//!   constants below. With 10,000 tenants of which 100 changed, 31 µs, and 41 µs under scarcity (p99 65 and 84); with half
-//!   of them in 100 groups 38 and 68 (p99 79 and 123, which is above the 100 aimed at); for all tenants 1.3 to 1.6 ms
+//!   constants below. With 10,000 tenants of which 100 changed, 35 µs, and 46 µs under scarcity (p99 73 and 90); with half
+//!   of them in 100 groups 46 and 80 (p99 90 and 142, which is above the 100 aimed at); for all tenants 1.5 to 1.9 ms
 //!   (`tests/timing.rs`; a Xeon of 2023, on which 10,000 floats are sorted in 250 µs).
 
 use alloc::vec::Vec;
