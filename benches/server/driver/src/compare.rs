@@ -182,21 +182,20 @@ const COLUMNS: [Column; 7] = [
     ("end MiB", |run| run.end_bytes as f64 / f64::from(1 << 20)),
 ];
 
+/// What was measured, and on what.
+pub(crate) fn heading(title: &str, machine: &Machine) -> String {
+    format!(
+        "# {title}\n\n{}; {} cores, {}; {}; commit {}; {}.\n\n",
+        machine.cpu, machine.cores, machine.memory, machine.rustc, machine.commit, machine.date
+    )
+}
+
 /// Medians, and ratios of the first allocator's to the others'.
 fn table(results: &Results) -> String {
-    let machine = &results.machine;
-    let mut text = format!(
-        "# The cache server on different allocators\n\n{}; {} cores, {}; {}; commit {}; {}.\n\n{}. Medians.\n\n",
-        machine.cpu,
-        machine.cores,
-        machine.memory,
-        machine.rustc,
-        machine.commit,
-        machine.date,
-        results.arguments
-    );
+    let mut text = heading("The cache server on different allocators", &results.machine);
+    let _ = write!(text, "{}. Medians.\n\n", results.arguments); // Writing to a `String` cannot fail.
     let mut row = |cells: Vec<String>| {
-        let _ = writeln!(text, "| {} |", cells.join(" | ")); // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
     };
     let heads = || COLUMNS.iter().map(|(name, _)| String::from(*name));
     row(std::iter::once("".into()).chain(heads()).collect());

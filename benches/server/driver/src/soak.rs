@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::binaries;
 use crate::cli::{SoakOptions, output};
 use crate::client::Client;
+use crate::compare::heading;
 use crate::load::{EXPONENT, Load};
 use crate::machine::Machine;
 use crate::process::Server;
@@ -129,6 +130,11 @@ fn look(watcher: &mut Client) -> Result<(u64, u64)> {
     Ok((number("used_memory")?, number("charged")?))
 }
 
+/// A name, and how its number is read.
+type Row<'a> = (&'a str, &'a dyn Fn(&Sample) -> f64);
+/// The same for a line of the picture.
+type Line = (&'static str, RGBColor, fn(&Sample) -> u64);
+
 /// From the second quarter of the run, when the keys are there, to the last.
 ///
 /// The load's lists grow and shrink by chance, and with them what the server counts; so what tells whether something is lost
@@ -140,24 +146,17 @@ fn report(soak: &Soak) -> Result<String> {
     let mean = |samples: &[Sample], read: &dyn Fn(&Sample) -> f64| {
         samples.iter().map(read).sum::<f64>() / samples.len() as f64
     };
-    let machine = &soak.machine;
-    let mut text = format!(
-        "# The cache server for a long time\n\n{}; {} cores, {}; {}; commit {}; {}.\n\n{} requests of the mixed load in {:.0} \
-         s, {} tenants. Means of the second and of the last quarter. Lists grow and shrink by chance, so what is held is \
-         to be compared with what the server counts.\n\n![](soak.svg)\n\n|  | second quarter | last | change |\n| --- | --: | \
-         --: | --: |\n",
-        machine.cpu,
-        machine.cores,
-        machine.memory,
-        machine.rustc,
-        machine.commit,
-        machine.date,
+    let mut text = heading("The cache server for a long time", &soak.machine);
+    text += &format!(
+        "{} requests of the mixed load in {:.0} s, {} tenants. Means of the second and of the last quarter. Lists grow and \
+         shrink by chance, so what is held is to be compared with what the server counts.\n\n![](soak.svg)\n\n|  | second \
+         quarter | last | change |\n| --- | --: | --: | --: |\n",
         soak.requests,
         soak.samples[soak.samples.len() - 1].seconds,
         soak.samples[0].tenants.len(),
     );
     let over_counted = |bytes: u64, sample: &Sample| bytes as f64 / sample.counted() as f64;
-    let rows: [(&str, &dyn Fn(&Sample) -> f64); 5] = [
+    let rows: [Row<'_>; 5] = [
         ("counted by the server, MiB", &|sample| {
             sample.counted() as f64 / MIB
         }),
@@ -191,7 +190,7 @@ fn report(soak: &Soak) -> Result<String> {
 }
 
 fn draw(path: &Path, soak: &Soak) -> Result<(), Box<dyn std::error::Error>> {
-    const LINES: [(&str, RGBColor, fn(&Sample) -> u64); 3] = [
+    const LINES: [Line; 3] = [
         ("resident", RGBColor(90, 98, 106), |sample| sample.resident),
         ("charged to tenants", RGBColor(204, 60, 20), Sample::charged),
         ("counted by the server", RGBColor(0, 114, 178), Sample::counted),
