@@ -64,7 +64,8 @@ pub(crate) struct Decisions {
     pub(crate) raised: Vec<(u16, u64)>,
     /// From whom to reclaim first, cheapest first.
     pub(crate) donors: Vec<u16>,
-    /// Σ(P* − P) that neither the surplus nor the tenants' own charges nor what is kept for their groups cover, and what the surplus is below zero.
+    /// Σ(P* − P) that neither the surplus nor the tenants' own charges nor what is kept for their groups cover, and what the
+    /// surplus is below zero.
     pub(crate) debt: u64,
     /// When it will be paid; `Duration::MAX`: not by what comes back by itself.
     pub(crate) eta: Duration,

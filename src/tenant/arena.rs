@@ -1,6 +1,6 @@
 //! Arenas: memory that is bumped off chunks and comes back all at once.
 //!
-//! Above: code that makes many values which end together. Below: `heap/behalf.rs`, which has the chunks.
+//! Above: code that makes many values which end together. Below: `arena/chunks.rs`, which has the chunks.
 //!
 //! ```text
 //!  a chunk                                                       older ones
@@ -216,7 +216,7 @@ impl Arena {
         }
     }
 
-    /// What its chunks take, and are charged: whole pages.
+    /// What its chunks take: whole pages. At least so much is charged for them; slabs that small ones lie in may be longer.
     ///
     /// # Examples
     ///
