@@ -194,6 +194,47 @@ fn a_nursery_block_freed_twice_is_found_at_once() {
 }
 
 #[test]
+fn a_block_freed_twice_in_a_visit_is_found_at_once() {
+    aborts_in_child(
+        "a_block_freed_twice_in_a_visit_is_found_at_once",
+        "freed twice",
+        || {
+            let tenant = Tenant::builder("visited").build().unwrap();
+            let _in = tenant.enter();
+            // SAFETY: not allowed: that is the test.
+            unsafe {
+                let block = black_box(ALLOC.alloc(layout(100, 8)));
+                ALLOC.dealloc(block, layout(100, 8));
+                ALLOC.dealloc(block, layout(100, 8));
+            }
+        },
+    );
+}
+
+/// Freed by the thread that visits, and by another one.
+#[test]
+fn a_block_freed_twice_around_a_window_is_found_when_it_closes() {
+    aborts_in_child(
+        "a_block_freed_twice_around_a_window_is_found_when_it_closes",
+        "freed twice",
+        || {
+            let tenant = Tenant::builder("visited").build().unwrap();
+            tenant.in_scope(|| {
+                // SAFETY: not allowed: that is the test.
+                unsafe {
+                    let block = black_box(ALLOC.alloc(layout(100, 8))).expose_provenance();
+                    let _neighbour = black_box(ALLOC.alloc(layout(100, 8)));
+                    let free =
+                        move || ALLOC.dealloc(core::ptr::with_exposed_provenance_mut(block), layout(100, 8));
+                    free();
+                    std::thread::spawn(free).join().unwrap();
+                }
+            });
+        },
+    );
+}
+
+#[test]
 fn a_small_block_freed_with_another_size_is_found_at_once() {
     aborts_in_child(
         "a_small_block_freed_with_another_size_is_found_at_once",

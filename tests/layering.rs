@@ -93,6 +93,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "ledger",
         "a thread without a cache passes on to its pool what a request is for (`Purpose`)",
     ),
+    ("cache/visitor.rs", "ledger", "as in `cache/thread.rs`"),
     (
         "cache/behalf.rs",
         "ledger",

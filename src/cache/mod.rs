@@ -25,6 +25,7 @@ mod parking;
 mod scopes;
 mod thread;
 mod threads;
+mod visitor;
 
 pub(crate) use current::{current, set_current};
 pub(crate) use scopes::Scope;
@@ -220,25 +221,19 @@ impl Cache {
         self.pool.get()
     }
 
-    /// Whether the cache keeps blocks. A visitor does not, nor one whose tenant has retired.
+    /// Whether the cache keeps blocks. A visitor does not.
     #[inline]
     fn keeps(&self) -> bool {
         self.entries[0].owner.get() != OwnerWord::NEVER
     }
 
-    /// Binds an empty cache to a tenant: **Expected** holds from here on if it `keeps` blocks.
-    fn bind(&self, pool: &'static Pool, tag: Tag, keeps: bool) {
+    /// Binds an empty cache to a tenant: **Expected** holds from here on.
+    fn bind(&self, pool: &'static Pool, tag: Tag) {
         crate::check!(self.stocked.get() == 0, "a cache that is bound holds nothing");
         self.pool.set(Some(pool));
         self.tag.set(tag);
-        self.visits.set(0);
         for (class, entry) in self.entries.iter().enumerate() {
-            let expected = if keeps {
-                OwnerWord::new(tag, Kind::slab(class))
-            } else {
-                OwnerWord::NEVER
-            };
-            entry.owner.set(expected);
+            entry.owner.set(OwnerWord::new(tag, Kind::slab(class)));
         }
     }
 

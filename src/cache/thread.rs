@@ -4,7 +4,7 @@
 //!
 //! A tenant that a thread merely visits gets no cache: ten thousand tenants whose tasks wander over threads must not
 //! mean a flush and a refill with every poll. Until it has come to the cold half [`VISITS`] times in one stay, the
-//! thread serves it from the pool's shared path, as the *visitor*, a cache that never keeps anything.
+//! thread serves it from the pool's shared path, as the *visitor* (`visitor.rs`).
 //!
 //! Requests *on behalf* of a tenant that is named and not entered (handles) are in `behalf.rs`.
 
@@ -22,6 +22,7 @@ use crate::base::lock::{Lock, Rank};
 use crate::ledger::Purpose;
 use crate::pool::{Pool, Shared};
 use crate::size_class::block_size;
+use crate::slab::Window;
 use crate::span::{Kind, OwnerWord, Tag};
 
 /// Caches of a thread besides root's, by the low bits of the tenant's id. Two tenants that share a place push each
@@ -44,10 +45,12 @@ pub(super) fn enough_visits(pool: &Pool) -> u32 {
 pub(crate) struct Thread {
     home: &'static Threads,
     /// The cache in use. The thread-local pointer of the hot path mirrors it.
-    current: Cell<&'static Cache>,
-    visitor: Cache,
+    pub(super) current: Cell<&'static Cache>,
+    pub(super) visitor: Cache,
     /// Which tenant the visitor serves, while it is current.
-    visiting: Visit,
+    pub(super) visiting: Visit,
+    /// What it works on of the tenant's nursery meanwhile.
+    pub(super) window: Window,
     root: AtomicPtr<Cache>,
     /// Written by this thread; read by those who take parked caches, under the lock of [`Threads`].
     table: [AtomicPtr<Cache>; TABLE],
@@ -65,7 +68,7 @@ pub(crate) struct Thread {
     pub(super) previous: Cell<Option<&'static Thread>>,
 }
 
-// SAFETY: `current`, `has_sent`, `named`, `scopes` and the visitor are touched by the thread alone; `next` and `previous` under the lock
+// SAFETY: `current`, `has_sent`, `named`, `scopes`, the visitor and its window are touched by the thread alone; `next` and `previous` under the lock
 // of `Threads`; a cache in the table by whoever its parking says; the rest is atomic or locked.
 unsafe impl Sync for Thread {}
 
@@ -84,6 +87,7 @@ impl Thread {
                 current: Cell::new(visitor),
                 visitor: Cache::new(),
                 visiting: Visit::none(),
+                window: Window::closed(),
                 root: AtomicPtr::new(core::ptr::null_mut()),
                 table: [const { AtomicPtr::new(core::ptr::null_mut()) }; TABLE],
                 outbox: Lock::new(Rank::Outbox, Outbox::new()),
@@ -168,28 +172,19 @@ impl Thread {
     #[inline]
     fn leave(&self, cache: &Cache) {
         if core::ptr::eq(cache, &self.visitor) {
-            self.visiting.end();
+            self.end_visit();
         } else {
             cache.parking.park();
         }
-    }
-
-    /// Serves the tenant from the pool's shared path.
-    fn visit(&'static self, pool: &'static Pool, tag: Tag) {
-        self.visiting.show(tag);
-        self.visitor.pool.set(Some(pool));
-        self.visitor.tag.set(tag);
-        self.visitor.visits.set(0);
-        self.current.set(&self.visitor);
     }
 
     /// Gives the tenant that is visited a cache that keeps blocks. Stays a visit if that cannot be had.
     #[cold]
     fn keep(&'static self, pool: &'static Pool, tag: Tag) {
         if let Some(cache) = self.bound(pool, tag) {
-            self.current.set(cache);
             // The active cache shows the tenant now.
-            self.visiting.end();
+            self.end_visit();
+            self.current.set(cache);
         }
     }
 
@@ -216,7 +211,7 @@ impl Thread {
                 cache
             }
         };
-        cache.bind(pool, tag, true);
+        cache.bind(pool, tag);
         Some(cache)
     }
 
@@ -241,7 +236,7 @@ impl Thread {
         if cache.keeps() {
             return cache.allocate_slow(self.shared(), pool, class, purpose);
         }
-        pool.allocate(self.shared(), class, purpose)
+        self.allocate_visiting(pool, class, purpose)
     }
 
     /// Takes back a block that was allocated as one of `class`, when the hot half does not.
@@ -251,6 +246,9 @@ impl Thread {
     /// The block is live, was allocated as one of `class`, and is the caller's.
     pub(crate) unsafe fn deallocate_slow(&'static self, class: usize, block: NonNull<u8>) {
         let cache = self.settled();
+        if self.deallocate_visiting(class, block) {
+            return;
+        }
         // SAFETY: a block that has a class lies in a segment.
         let owner = unsafe { OwnerWord::of(block.as_ptr()) };
         match cache.pool() {
@@ -295,6 +293,7 @@ impl Thread {
 
     /// Empties the cache in use and the outbox.
     pub(crate) fn flush(&'static self) {
+        self.close_window();
         self.current.get().flush(self.shared());
         self.send();
     }
@@ -369,6 +368,7 @@ impl Thread {
     /// Gives everything up, caches included. For the holder of the lock of [`Threads`], when the thread itself is here
     /// for the last time or exists no more.
     pub(super) fn empty(&'static self) {
+        self.close_window();
         for cache in self.caches() {
             cache.flush(self.shared());
             // SAFETY: the thread is at its end, and takers hold the lock that the caller holds.

@@ -38,7 +38,7 @@ use crate::base::sync::const_fn;
 use crate::ledger::{Account, Ledger, Pages, Purpose, Refusal};
 use crate::os::Os;
 use crate::size_class::{CLASSES, block_size};
-use crate::slab::slab_pages;
+use crate::slab::{LineSet, Quarter, slab_pages};
 use crate::span::metadata::{Metadata, Recycler, Slot as Once};
 use crate::span::{Kind, Span, Spans, Tag};
 use bin::{Bin, Filled};
@@ -230,11 +230,44 @@ impl Pool {
 
     /// A block of `class` for a thread without a cache: from the nursery while the pool is small, else from a slab.
     pub(crate) fn allocate(&self, shared: &Shared, class: usize, purpose: Purpose) -> Option<NonNull<u8>> {
-        let size = block_size(class);
-        let has_bin = !self.is_small() && at(&self.bins, class).get().is_some();
-        if let Some(block) = self.allocate_nursery(shared, size, has_bin, purpose) {
-            return Some(block);
-        }
+        self.take_nursery(
+            shared,
+            block_size(class),
+            self.has_bin(class),
+            purpose,
+            LineSet::take,
+        )
+        .or_else(|| self.allocate_from_slab(shared, class, purpose))
+    }
+
+    /// The same, and with a block from the nursery what is free in the same quarter of a page, to be
+    /// [given back](Self::give_quarter).
+    pub(crate) fn allocate_with_quarter(
+        &self,
+        shared: &Shared,
+        class: usize,
+        purpose: Purpose,
+    ) -> Option<(NonNull<u8>, Option<Quarter>)> {
+        self.take_nursery(
+            shared,
+            block_size(class),
+            self.has_bin(class),
+            purpose,
+            LineSet::take_quarter,
+        )
+        .map(|(block, quarter)| (block, Some(quarter)))
+        .or_else(|| {
+            self.allocate_from_slab(shared, class, purpose)
+                .map(|block| (block, None))
+        })
+    }
+
+    /// Whether blocks of `class` come from slabs for good.
+    fn has_bin(&self, class: usize) -> bool {
+        !self.is_small() && at(&self.bins, class).get().is_some()
+    }
+
+    fn allocate_from_slab(&self, shared: &Shared, class: usize, purpose: Purpose) -> Option<NonNull<u8>> {
         let bin = self.bin(shared, class)?;
         loop {
             if let Some(block) = bin.take_one() {

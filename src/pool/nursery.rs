@@ -12,8 +12,9 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use super::{Pool, Shared, SpanRequest};
+use crate::config::Fit;
 use crate::ledger::Purpose;
-use crate::slab::{LINE, LineSet, MAX_LINES};
+use crate::slab::{LINE, LineSet, MAX_LINES, Quarter};
 use crate::span::Kind;
 
 /// Pages of a nursery. More make the search longer; fewer send a tenant to slabs earlier.
@@ -53,45 +54,39 @@ impl Pool {
         !self.is_outgrown.load(Ordering::Relaxed)
     }
 
-    /// A block of `size` bytes, a multiple of its alignment, from the nursery. `None`: too large, or no room, or its class
-    /// has a bin (`has_bin`), since the nursery was outgrown.
-    pub(super) fn allocate_nursery(
+    /// What `take` takes from the nursery's pages, given the lines of a block of `size` bytes, their alignment, and the fit.
+    /// `None`: too large, or no room, or its class has a bin (`has_bin`), since the nursery was outgrown.
+    pub(super) fn take_nursery<T>(
         &self,
         shared: &Shared,
         size: usize,
         has_bin: bool,
         purpose: Purpose,
-    ) -> Option<NonNull<u8>> {
+        take: impl Fn(&mut LineSet, usize, usize, Fit) -> Option<T>,
+    ) -> Option<T> {
         let lines = size / LINE;
         if lines > MAX_LINES || has_bin {
             return None;
         }
         // The size of a class is a multiple of every alignment it serves.
         let align = 1 << lines.trailing_zeros();
-        let mut nursery = self.nursery.lock();
         let fit = shared.spans.fit();
-        if let Some(block) = nursery.lines.take(lines, align, fit) {
-            return Some(block);
+        let mut nursery = self.nursery.lock();
+        if let Some(taken) = take(&mut nursery.lines, lines, align, fit) {
+            return Some(taken);
         }
         if nursery.lines.pages() >= MAX_PAGES {
             // Relaxed: as in `is_small`.
             self.is_outgrown.store(true, Ordering::Relaxed);
             return None;
         }
-        drop(nursery);
+        // The lock is kept: another thread that brought a page meanwhile would leave this one empty, and a page goes only
+        // when it becomes empty.
         let page = self
             .take_span(shared, SpanRequest::new(1, Kind::NURSERY, purpose))
             .ok()?;
-        let mut nursery = self.nursery.lock();
-        // Another thread may have brought a page meanwhile. Of two pages one would stay empty, and a page goes only when
-        // it becomes empty: it would be charged for ever, and a tenant that has retired never drain.
-        if let Some(block) = nursery.lines.take(lines, align, fit) {
-            drop(nursery);
-            self.release(shared, page);
-            return Some(block);
-        }
         nursery.lines.insert(page);
-        nursery.lines.take(lines, align, fit)
+        take(&mut nursery.lines, lines, align, fit)
     }
 
     /// Gives a block of `size` bytes back to the nursery.
@@ -102,6 +97,18 @@ impl Pool {
     pub(crate) unsafe fn deallocate_nursery(&self, shared: &Shared, block: NonNull<u8>, size: usize) {
         // SAFETY: the caller's promise.
         let emptied = unsafe { self.nursery.lock().lines.give(block, size / LINE) };
+        if let Some(page) = emptied {
+            self.release(shared, page);
+        }
+    }
+    /// Gives the free lines of a quarter of one of its pages back to the nursery.
+    ///
+    /// # Safety
+    ///
+    /// The quarter is of this pool's nursery.
+    pub(crate) unsafe fn give_quarter(&self, shared: &Shared, quarter: Quarter) {
+        // SAFETY: the caller's promise.
+        let emptied = unsafe { self.nursery.lock().lines.give_quarter(quarter) };
         if let Some(page) = emptied {
             self.release(shared, page);
         }

@@ -9,7 +9,8 @@
 use core::ptr::NonNull;
 
 use super::list::RowList;
-use crate::base::checks::abort_with;
+use super::window::Quarter;
+use crate::base::checks::{abort_with, at_mut};
 use crate::base::runs;
 use crate::base::units::PAGE;
 use crate::config::Fit;
@@ -21,6 +22,9 @@ pub(crate) const LINE: usize = 16;
 const LINES: usize = PAGE / LINE;
 /// The longest block, in lines: half a page, so that two of them share one.
 pub(crate) const MAX_LINES: usize = LINES / 2;
+
+/// Bytes of a quarter of a page: those of a word of its row.
+const QUARTER: usize = 64 * LINE;
 
 const _: () = assert!(LINES == 256, "the lines of a page are the bits of a row");
 
@@ -72,6 +76,50 @@ impl LineSet {
         Some(unsafe { base.add(at * LINE) })
     }
 
+    /// Takes `lines` lines as [`take`](Self::take) does, and with them all that are free in the same quarter.
+    pub(crate) fn take_quarter(
+        &mut self,
+        lines: usize,
+        align: usize,
+        fit: Fit,
+    ) -> Option<(NonNull<u8>, Quarter)> {
+        let block = self.take(lines, align, fit)?;
+        // SAFETY: the block was taken from a page of this set, and `&mut self` is exclusive.
+        let row = unsafe { Row::of(block.as_ptr()).as_mut() };
+        let offset = block.addr().get() % PAGE;
+        let free = core::mem::take(at_mut(&mut row.free, offset / QUARTER));
+        row.free_count -= free.count_ones() as u16;
+        self.used += free.count_ones();
+        // SAFETY: the quarter begins in the same page, at the block or before.
+        let base = unsafe { block.sub(offset % QUARTER) };
+        Some((block, Quarter { base, free }))
+    }
+
+    /// Gives the free lines of a quarter back, of which there is one. Returns the page if it has become empty.
+    ///
+    /// # Safety
+    ///
+    /// The quarter is of this set.
+    pub(crate) unsafe fn give_quarter(&mut self, quarter: Quarter) -> Option<Span> {
+        let Quarter { base, free } = quarter;
+        // SAFETY: the page is alive, for lines of it are out: these.
+        let mut row_pointer = unsafe { Row::of(base.as_ptr()) };
+        // SAFETY: the page is this set's, says the caller, and `&mut self` is exclusive.
+        let row = unsafe { row_pointer.as_mut() };
+        let word = at_mut(&mut row.free, base.addr().get() % PAGE / QUARTER);
+        if *word & free != 0 {
+            abort_with(
+                "block freed twice, or with another size",
+                base.addr().get(),
+                *word,
+                free,
+            );
+        }
+        *word |= free;
+        // SAFETY: as above.
+        unsafe { self.count_back(row_pointer, free.count_ones() as usize) }
+    }
+
     /// Gives the `lines` lines of a block back. Returns the page if it has become empty.
     ///
     /// # Safety
@@ -102,6 +150,18 @@ impl LineSet {
             );
         }
         runs::set(&mut row.free, at, lines);
+        // SAFETY: as above.
+        unsafe { self.count_back(row_pointer, lines) }
+    }
+
+    /// Counts `lines` lines that have come back to a page, and takes the page out if it has become empty.
+    ///
+    /// # Safety
+    ///
+    /// The row is that of a page of this set.
+    unsafe fn count_back(&mut self, mut row_pointer: NonNull<Row>, lines: usize) -> Option<Span> {
+        // SAFETY: the caller's promise, and `&mut self` is exclusive.
+        let row = unsafe { row_pointer.as_mut() };
         row.free_count += lines as u16;
         self.used -= lines as u32;
         if (row.free_count as usize) < LINES {

@@ -5,6 +5,7 @@
 //! ```text
 //!  SlabSet   the slabs of one size class, by fullness        set.rs
 //!  LineSet   the pages of a nursery, by lines of 16 bytes     lines.rs
+//!  Window    a quarter of such a page, one thread's           window.rs
 //!  shape     how long a slab is, and which block is where     shape.rs
 //! ```
 //!
@@ -19,11 +20,13 @@ mod lines;
 mod list;
 mod set;
 mod shape;
+mod window;
 
 pub(crate) use emptied::Emptied;
 pub(crate) use lines::{LINE, LineSet, MAX_LINES};
 pub(crate) use set::SlabSet;
 pub(crate) use shape::slab_pages;
+pub(crate) use window::{Quarter, Window};
 
 #[cfg(test)]
 mod tests;

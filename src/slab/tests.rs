@@ -7,7 +7,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Emptied, LINE, LineSet, MAX_LINES, SlabSet, shape, slab_pages};
+use super::{Emptied, LINE, LineSet, MAX_LINES, SlabSet, Window, shape, slab_pages};
 use crate::base::units::PAGE;
 use crate::config::Fit;
 use crate::os::simulated::World;
@@ -244,4 +244,83 @@ proptest! {
             prop_assert_eq!(set.pages() as usize, pages.len());
         }
     }
+    /// Several threads with a window each, and others without: who frees a block is any of them.
+    #[test]
+    fn windows_and_their_set_are_one_map_of_blocks(steps in proptest::collection::vec(any::<u32>(), 1..400)) {
+        let world = memory();
+        let mut set = LineSet::new();
+        let windows = [const { Window::closed() }; 3];
+        let mut out: BTreeMap<usize, usize> = BTreeMap::new();
+        for step in steps {
+            let (what, window) = (step % 8, windows.get((step >> 3) as usize % 4));
+            if what < 4 {
+                let lines = (step >> 5) as usize % if step & 16 == 0 { 9 } else { 70 } + 1;
+                let align = 1 << lines.trailing_zeros();
+                let block = window.and_then(|window| window.take(lines, align)).unwrap_or_else(|| {
+                    let opened = window.and_then(|window| {
+                        close(&world, &mut set, window);
+                        set.take_quarter(lines, align, Fit::Best).map(|(block, quarter)| {
+                            window.open(quarter);
+                            block
+                        })
+                    });
+                    opened.or_else(|| set.take(lines, align, Fit::Best)).unwrap_or_else(|| {
+                        set.insert(span(&world, 1, Kind::NURSERY));
+                        set.take(lines, align, Fit::Best).unwrap()
+                    })
+                });
+                let start = block.as_ptr().addr();
+                prop_assert_eq!(start % (align * LINE), 0);
+                if let Some((before, length)) = out.range(..start + lines * LINE).next_back() {
+                    prop_assert!(before + length * LINE <= start, "two blocks overlap");
+                }
+                out.insert(start, lines);
+            } else if what < 7 {
+                let index = (step >> 5) as usize % out.len().max(1);
+                let Some((&start, &lines)) = out.iter().nth(index) else { continue };
+                out.remove(&start);
+                let block = NonNull::new(core::ptr::with_exposed_provenance_mut(start)).unwrap();
+                if !window.is_some_and(|window| window.give(block, lines)) {
+                    // SAFETY: the block was taken from this set, and leaves the test with this.
+                    let emptied = unsafe { set.give(block, lines) };
+                    emptied.into_iter().for_each(|page| give_span(&world, page));
+                }
+            } else if let Some(window) = window {
+                close(&world, &mut set, window);
+            }
+            set.assert_invariants();
+            prop_assert!(set.used() as usize >= out.values().sum::<usize>());
+        }
+        windows.iter().for_each(|window| close(&world, &mut set, window));
+        let pages: BTreeSet<usize> = out.keys().map(|start| start / PAGE).collect();
+        prop_assert_eq!(set.used() as usize, out.values().sum::<usize>(), "what is free has gone back");
+        prop_assert_eq!(set.pages() as usize, pages.len());
+    }
+}
+
+fn close(world: &World<Memory>, set: &mut LineSet, window: &Window) {
+    // SAFETY: the window was opened on this set.
+    let emptied = window
+        .close()
+        .and_then(|quarter| unsafe { set.give_quarter(quarter) });
+    emptied.into_iter().for_each(|page| give_span(world, page));
+}
+
+#[test]
+fn a_window_closes_with_its_last_line() {
+    let world = memory();
+    let mut set = LineSet::new();
+    set.insert(span(&world, 1, Kind::NURSERY));
+    let window = Window::closed();
+    let (block, quarter) = set.take_quarter(1, 1, Fit::Best).unwrap();
+    window.open(quarter);
+    let rest = window.take(63, 1).unwrap();
+    assert!(!window.give(rest, 63), "it is closed");
+    // SAFETY: both were taken from this set, and nobody has them any more.
+    let emptied = unsafe { [set.give(block, 1), set.give(rest, 63)] };
+    assert!(emptied[1].is_some(), "so the page goes with its last block");
+    emptied
+        .into_iter()
+        .flatten()
+        .for_each(|page| give_span(&world, page));
 }

@@ -171,7 +171,7 @@ impl Records {
 
     /// Takes an idle segment out of the buckets.
     pub(super) fn close(&mut self, id: RecordId) {
-        self.unlink(id);
+        self.unlink(id, self.get(id).longest());
         self.idle -= 1;
     }
 
@@ -231,16 +231,14 @@ impl Records {
 
     /// Takes the pages out of what is free.
     pub(super) fn take(&mut self, id: RecordId, page: usize, pages: usize) {
-        self.unlink(id);
-        if self.get(id).is_idle() {
-            self.idle -= 1;
-        }
         let record = self.get_mut(id);
+        let (was_idle, longest) = (record.is_idle(), record.longest());
         crate::check!(runs::all_set(&record.free, page, pages), "a taken page was free");
         runs::clear(&mut record.free, page, pages);
         record.free_pages -= pages as u16;
         record.longest = runs::longest(&record.free) as u16;
-        self.link(id);
+        self.idle -= usize::from(was_idle);
+        self.move_to_front(id, longest);
     }
 
     /// Puts the pages back among what is free. Says whether the segment is idle now.
@@ -251,8 +249,8 @@ impl Records {
         pages: usize,
         now_ms: impl FnOnce() -> u64,
     ) -> bool {
-        self.unlink(id);
         let record = self.get_mut(id);
+        let longest = record.longest();
         crate::check!(
             runs::all_clear(&record.free, page, pages),
             "a given page was in use"
@@ -265,7 +263,7 @@ impl Records {
             record.idle_since = now_ms();
             self.idle += 1;
         }
-        self.link(id);
+        self.move_to_front(id, longest);
         is_idle
     }
 
@@ -274,6 +272,17 @@ impl Records {
         core::iter::successors(RecordId::from_bits(*at(&self.heads, bucket)), |id| {
             RecordId::from_bits(self.get(*id).next)
         })
+    }
+
+    /// Puts a segment to the front of its bucket. Its longest run was `longest` when it was linked last.
+    fn move_to_front(&mut self, id: RecordId, longest: usize) {
+        let now = self.get(id).longest();
+        let stays = longest > 0 && now > 0 && bucket_of(longest) == bucket_of(now);
+        if stays && *at(&self.heads, bucket_of(now)) == id.bits() {
+            return;
+        }
+        self.unlink(id, longest);
+        self.link(id);
     }
 
     fn link(&mut self, id: RecordId) {
@@ -293,18 +302,20 @@ impl Records {
         self.occupied |= 1 << bucket;
     }
 
-    fn unlink(&mut self, id: RecordId) {
-        let record = *self.get(id);
-        if record.longest() == 0 {
+    /// Takes a segment out of the bucket for a longest run of `longest`.
+    fn unlink(&mut self, id: RecordId, longest: usize) {
+        if longest == 0 {
             return;
         }
-        let bucket = bucket_of(record.longest());
-        match RecordId::from_bits(record.previous) {
-            Some(previous) => self.get_mut(previous).next = record.next,
-            None => *at_mut(&mut self.heads, bucket) = record.next,
+        let bucket = bucket_of(longest);
+        let record = self.get(id);
+        let (previous, next) = (record.previous, record.next);
+        match RecordId::from_bits(previous) {
+            Some(previous) => self.get_mut(previous).next = next,
+            None => *at_mut(&mut self.heads, bucket) = next,
         }
-        if let Some(next) = RecordId::from_bits(record.next) {
-            self.get_mut(next).previous = record.previous;
+        if let Some(next) = RecordId::from_bits(next) {
+            self.get_mut(next).previous = previous;
         }
         if *at(&self.heads, bucket) == 0 {
             self.occupied &= !(1 << bucket);

@@ -37,7 +37,7 @@ pub(crate) const MAX_ALIGNED_SPAN_PAGES: usize = SEGMENT_PAGES / 2;
 const SMALL_PAGE_SEGMENTS: usize = 4;
 
 /// How often the way back looks at the clock.
-const GIVES_PER_LOOK: u64 = 64;
+const GIVES_PER_LOOK: u32 = 64;
 
 /// All memory of one allocator that is not metadata.
 pub(crate) struct Spans {
@@ -48,8 +48,6 @@ pub(crate) struct Spans {
     huge_pages: AtomicU8,
     /// How long memory stays idle before it is purged, in ms.
     pub(super) purge_delay_ms: AtomicU64,
-    /// Counts gives between looks at the clock.
-    gives: AtomicU64,
     /// Bytes purged so far.
     pub(super) purged: AtomicUsize,
 }
@@ -62,6 +60,8 @@ pub(super) struct State {
     /// Address space in chunks and mappings, in segments.
     pub(super) mapped_segments: usize,
     pub(super) last_purge_ms: u64,
+    /// Counts gives between looks at the clock.
+    gives: u32,
 }
 
 /// What `Spans` holds, for reports.
@@ -85,12 +85,12 @@ impl Spans {
                         map: Map::new(),
                         mapped_segments: 0,
                         last_purge_ms: 0,
+                        gives: 0,
                     },
                 ),
                 fit: AtomicU8::new(Fit::Best as u8),
                 huge_pages: AtomicU8::new(1),
                 purge_delay_ms: AtomicU64::new(1000),
-                gives: AtomicU64::new(0),
                 purged: AtomicUsize::new(0),
             }
         }
@@ -141,14 +141,10 @@ impl Spans {
             crate::base::checks::abort_with("span outside of every chunk", base, page as u64, 0)
         };
         let is_idle = state.records.give(id, page, span.pages(), || self.os.now_ms());
+        state.gives = state.gives.wrapping_add(1);
+        let is_due = is_idle || state.gives.is_multiple_of(GIVES_PER_LOOK);
         drop(state);
-        // Relaxed: a count that only paces the clock.
-        if is_idle
-            || self
-                .gives
-                .fetch_add(1, Ordering::Relaxed)
-                .is_multiple_of(GIVES_PER_LOOK)
-        {
+        if is_due {
             self.purge_aged();
         }
     }

@@ -68,15 +68,27 @@ fn a_block_goes_out_again_that_came_back_last() {
 }
 
 #[test]
-fn a_visitor_keeps_nothing_and_a_stay_gets_a_cache() {
+fn a_visit_leaves_nothing_behind_and_a_stay_gets_a_cache() {
     let world = world();
     let thread = world.root().join().unwrap();
     let (pool, tag) = tenant(world.root(), 1);
     thread.enter(pool, tag);
     assert!(!thread.current().keeps());
-    let block = allocate(thread, CLASS);
-    deallocate(thread, CLASS, block);
-    assert_eq!(pool.account.charged(), 0, "a visit leaves nothing behind");
+    let root = world.root().shared.root();
+    let ends: [fn(&'static Thread, _); 2] = [
+        |thread, root| thread.enter(root, Tag::ROOT),
+        |thread, _| thread.flush(),
+    ];
+    for end in ends {
+        thread.enter(pool, tag);
+        let blocks = [1, 3, 7].map(|class| (class, allocate(thread, class)));
+        for (class, block) in blocks {
+            deallocate(thread, class, block);
+        }
+        assert_eq!(pool.account.charged(), 1, "its window is open");
+        end(thread, root);
+        assert_eq!(pool.account.charged(), 0, "a visit leaves nothing behind");
+    }
     let _kept = stay(thread);
     assert_eq!(thread.current().tag(), tag);
 }
@@ -120,6 +132,37 @@ fn a_thread_inside_a_tenant_that_retired_works_for_root() {
     }
     thread.flush();
     pool.trim(&threads.shared);
+    assert_eq!(pool.account.charged(), 0);
+}
+
+#[test]
+fn what_is_freed_elsewhere_meets_an_open_window() {
+    let world = world();
+    let threads = world.root();
+    let ((pool, tag), root) = (tenant(threads, 1), threads.shared.root());
+    let (one, other) = (threads.join().unwrap(), threads.join().unwrap());
+    one.enter(pool, tag);
+    // Until the window has closed with its last line, and another has opened.
+    let blocks: Vec<_> = (0..100).map(|_| allocate(one, CLASS)).collect();
+    let (by_one, by_other) = blocks.split_at(50);
+    by_other.iter().for_each(|block| deallocate(other, CLASS, *block));
+    by_one.iter().for_each(|block| deallocate(one, CLASS, *block));
+    assert!(pool.account.charged() > 0, "the window is open");
+    one.enter(root, Tag::ROOT);
+    assert_eq!(pool.account.charged(), 0);
+    pool.assert_invariants();
+}
+
+#[test]
+fn a_thread_that_ends_in_a_visit_closes_its_window() {
+    let world = world();
+    let threads = world.root();
+    let (thread, (pool, tag)) = (threads.join().unwrap(), tenant(threads, 1));
+    thread.enter(pool, tag);
+    let block = allocate(thread, CLASS);
+    deallocate(thread, CLASS, block);
+    // SAFETY: nobody uses the thread any more.
+    unsafe { threads.leave(thread) };
     assert_eq!(pool.account.charged(), 0);
 }
 
