@@ -2,7 +2,8 @@
 //!
 //! The kinds of work are those of bumpalo's own benchmarks (values and closures, small and big, slices and strings,
 //! vectors that grow, resets), and what they leave out: an arena's whole life. Both draw their chunks from this
-//! allocator, so that what is compared are arenas, and not this allocator with the system's.
+//! allocator, so that what is compared are arenas, and not this allocator with the system's. Each work is measured at several
+//! places of the program, for where a loop lies can decide more than which arena it uses (`places.rs`).
 //!
 //! ```sh
 //! cargo bench --bench arena                                  # a group is one kind of work, its two lines are the two arenas
@@ -14,6 +15,7 @@
 mod common;
 
 mod clock;
+mod places;
 mod summary;
 
 use std::hint::black_box;
@@ -26,6 +28,7 @@ use criterion::{BenchmarkGroup, Criterion, Throughput};
 use tenancy::{Arena, Tenancy, Tenant};
 
 use clock::ThreadTime;
+use places::measure;
 
 #[global_allocator]
 static ALLOC: Tenancy = Tenancy::new();
@@ -37,8 +40,8 @@ const VALUES: usize = 10_000;
 #[allow(clippy::mut_from_ref, reason = "as the methods it stands for")]
 trait Region {
     const NAME: &str;
-    fn empty() -> Self;
-    fn with_capacity(bytes: usize) -> Self;
+    fn empty(tenant: &Tenant) -> Self;
+    fn with_capacity(tenant: &Tenant, bytes: usize) -> Self;
     fn reset(&mut self);
     fn alloc<T>(&self, value: T) -> &mut T;
     fn alloc_with<T>(&self, make: impl FnOnce() -> T) -> &mut T;
@@ -56,11 +59,13 @@ macro_rules! region {
         #[allow(clippy::mut_from_ref, reason = "as the methods it stands for")]
         impl Region for $type {
             const NAME: &str = $name;
-            fn empty() -> Self {
-                $empty
+            #[inline(always)]
+            fn empty(tenant: &Tenant) -> Self {
+                $empty(tenant)
             }
-            fn with_capacity(bytes: usize) -> Self {
-                $with_capacity(bytes)
+            #[inline(always)]
+            fn with_capacity(tenant: &Tenant, bytes: usize) -> Self {
+                $with_capacity(tenant, bytes)
             }
             #[inline(always)]
             fn reset(&mut self) {
@@ -106,11 +111,14 @@ macro_rules! region {
     };
 }
 
-region!(Bump, "bumpalo", Bump::new(), Bump::with_capacity);
-region!(Arena, "tenancy", tenant().arena(), |bytes| tenant()
+region!(Bump, "bumpalo", |_| Bump::new(), |_, bytes| Bump::with_capacity(
+    bytes
+));
+region!(Arena, "tenancy", Tenant::arena, |tenant: &Tenant, bytes| tenant
     .arena_with_capacity(bytes as u64)
     .expect("there is room"));
 
+/// Whose the arenas are. It is at hand before anything is measured, as it is in a program that makes an arena.
 fn tenant() -> &'static Tenant {
     static TENANT: std::sync::OnceLock<Tenant> = std::sync::OnceLock::new();
     TENANT.get_or_init(|| Tenant::builder("bench").build().expect("the first of its name"))
@@ -126,8 +134,8 @@ struct Word(#[allow(dead_code)] u64);
 struct Big(#[allow(dead_code)] [usize; 32]);
 
 /// An arena with room for all, and that many values in it, one by one.
-fn values<R: Region, T>(make: impl Fn(&R) -> &mut T) {
-    let region = R::with_capacity(VALUES * size_of::<T>());
+fn values<R: Region, T>(tenant: &Tenant, make: impl Fn(&R) -> &mut T) {
+    let region = R::with_capacity(tenant, VALUES * size_of::<T>());
     for _ in 0..VALUES {
         black_box(make(black_box(&region)));
     }
@@ -135,19 +143,31 @@ fn values<R: Region, T>(make: impl Fn(&R) -> &mut T) {
 
 fn of_values<R: Region>(c: &mut Criterion<ThreadTime>) {
     fn three<R: Region, T: Default>(c: &mut Criterion<ThreadTime>, size: &str) {
+        let tenant = tenant();
         let mut group = group(c, &format!("alloc {size}"), VALUES);
         group.bench_function(R::NAME, |b| {
-            b.iter(|| values::<R, T>(|region| region.alloc(black_box(T::default()))));
+            measure!(
+                b,
+                values::<R, T>(tenant, |region| region.alloc(black_box(T::default())))
+            );
         });
         drop(group);
         let mut group = self::group(c, &format!("alloc_with {size}"), VALUES);
         group.bench_function(R::NAME, |b| {
-            b.iter(|| values::<R, T>(|region| region.alloc_with(|| black_box(T::default()))));
+            measure!(
+                b,
+                values::<R, T>(tenant, |region| region.alloc_with(|| black_box(T::default())))
+            );
         });
         drop(group);
         let mut group = self::group(c, &format!("try_alloc {size}"), VALUES);
         group.bench_function(R::NAME, |b| {
-            b.iter(|| values::<R, T>(|region| region.try_alloc(black_box(T::default())).unwrap()));
+            measure!(
+                b,
+                values::<R, T>(tenant, |region| region
+                    .try_alloc(black_box(T::default()))
+                    .unwrap())
+            );
         });
     }
     three::<R, Small>(c, "small");
@@ -157,10 +177,11 @@ fn of_values<R: Region>(c: &mut Criterion<ThreadTime>) {
 
 /// The same without a capacity: chunks double.
 fn of_chunks<R: Region>(c: &mut Criterion<ThreadTime>) {
+    let tenant = tenant();
     let mut group = group(c, "alloc word, chunks double", VALUES);
     group.bench_function(R::NAME, |b| {
-        b.iter(|| {
-            let region = R::empty();
+        measure!(b, {
+            let region = R::empty(tenant);
             for n in 0..VALUES {
                 black_box(black_box(&region).alloc(n as u64));
             }
@@ -173,8 +194,8 @@ fn of_text<R: Region>(c: &mut Criterion<ThreadTime>) {
         let text = "x".repeat(length);
         let mut group = group(c, &format!("alloc_str {length}"), VALUES);
         group.bench_function(R::NAME, |b| {
-            let mut region = R::with_capacity(VALUES * length);
-            b.iter(|| {
+            let mut region = R::with_capacity(tenant(), VALUES * length);
+            measure!(b, {
                 region.reset();
                 for _ in 0..VALUES {
                     black_box(black_box(&region).alloc_str(black_box(&text)));
@@ -193,8 +214,8 @@ fn of_slices<R: Region>(c: &mut Criterion<ThreadTime>) {
     ) {
         let mut group = group(c, name, VALUES);
         group.bench_function(R::NAME, |b| {
-            let mut region = R::with_capacity(VALUES * bytes);
-            b.iter(|| {
+            let mut region = R::with_capacity(tenant(), VALUES * bytes);
+            measure!(b, {
                 region.reset();
                 for _ in 0..VALUES {
                     black_box(make(black_box(&region)));
@@ -218,19 +239,20 @@ fn of_slices<R: Region>(c: &mut Criterion<ThreadTime>) {
     });
 }
 
-/// Vectors that grow by pushing, in an arena that is reset before each.
+/// Vectors that grow by pushing, in an arena that is reset before each. What is looked at are the elements: were it the
+/// vector, each push would store its length and load it again, and take as long as the place of the loop wants (`places.rs`).
 fn of_growth<R: Region>(c: &mut Criterion<ThreadTime>) {
     for length in [10, 100, 1_000, 10_000, 1_000_000] {
         let mut group = group(c, &format!("push {length}"), length);
         group.bench_function(R::NAME, |b| {
-            let mut region = R::empty();
-            b.iter(|| {
+            let mut region = R::empty(tenant());
+            measure!(b, {
                 region.reset();
                 let mut words = Vec::new_in(region.allocator());
                 for n in 0..black_box(length) {
                     words.push(n);
                 }
-                black_box(&words);
+                black_box(&words[..]);
             });
         });
     }
@@ -238,8 +260,8 @@ fn of_growth<R: Region>(c: &mut Criterion<ThreadTime>) {
         let text = "x".repeat(length);
         let mut group = group(c, &format!("extend {length} bytes"), length);
         group.bench_function(R::NAME, |b| {
-            let mut region = R::with_capacity(length);
-            b.iter(|| {
+            let mut region = R::with_capacity(tenant(), length);
+            measure!(b, {
                 region.reset();
                 let mut bytes = Vec::with_capacity_in(length, region.allocator());
                 bytes.extend_from_slice(black_box(text.as_bytes()));
@@ -250,23 +272,24 @@ fn of_growth<R: Region>(c: &mut Criterion<ThreadTime>) {
     // The same without a reset, and one vector in the other's way.
     let mut group = group(c, "push 1000, a value between", 1_000);
     group.bench_function(R::NAME, |b| {
-        let mut region = R::empty();
-        b.iter(|| {
+        let mut region = R::empty(tenant());
+        measure!(b, {
             region.reset();
             let mut words = Vec::new_in(region.allocator());
             for n in 0..black_box(1_000usize) {
                 words.push(region.alloc(n));
             }
-            black_box(&words);
+            black_box(&words[..]);
         });
     });
 }
 
 fn of_resets<R: Region>(c: &mut Criterion<ThreadTime>) {
+    let tenant = tenant();
     let mut group = group(c, "reset", 1);
     group.bench_function(R::NAME, |b| {
-        let mut region = R::with_capacity(1 << 10);
-        b.iter(|| {
+        let mut region = R::with_capacity(tenant, 1 << 10);
+        measure!(b, {
             black_box(region.alloc(7u64));
             black_box(&mut region).reset();
         });
@@ -274,8 +297,8 @@ fn of_resets<R: Region>(c: &mut Criterion<ThreadTime>) {
     drop(group);
     let mut group = self::group(c, "reset of several chunks", 1);
     group.bench_function(R::NAME, |b| {
-        b.iter(|| {
-            let mut region = R::empty();
+        measure!(b, {
+            let mut region = R::empty(tenant);
             for _ in 0..4 {
                 black_box(region.alloc([0u8; 3000]));
             }
@@ -288,8 +311,8 @@ fn of_resets<R: Region>(c: &mut Criterion<ThreadTime>) {
     for (size, values) in [("24 KB", 8), ("3 MB", 1_000)] {
         let mut group = self::group(c, &format!("reset in a steady state, {size}"), 1);
         group.bench_function(R::NAME, |b| {
-            let mut region = R::empty();
-            b.iter(|| {
+            let mut region = R::empty(tenant);
+            measure!(b, {
                 for _ in 0..values {
                     black_box(black_box(&region).alloc([0u8; 3000]));
                 }
@@ -301,11 +324,12 @@ fn of_resets<R: Region>(c: &mut Criterion<ThreadTime>) {
 
 /// An arena for each request: made, used a little, dropped.
 fn of_lives<R: Region>(c: &mut Criterion<ThreadTime>) {
+    let tenant = tenant();
     for count in [0, 1, 10, 100] {
         let mut group = group(c, &format!("life with {count} values"), 1);
         group.bench_function(R::NAME, |b| {
-            b.iter(|| {
-                let region = R::empty();
+            measure!(b, {
+                let region = R::empty(tenant);
                 for n in 0..black_box(count) {
                     black_box(region.alloc([n as u64; 4]));
                 }
@@ -315,14 +339,14 @@ fn of_lives<R: Region>(c: &mut Criterion<ThreadTime>) {
     }
     let mut group = group(c, "life with a string and a vector", 1);
     group.bench_function(R::NAME, |b| {
-        b.iter(|| {
-            let region = R::empty();
+        measure!(b, {
+            let region = R::empty(tenant);
             black_box(region.alloc_str(black_box("a request of some user")));
             let mut words = Vec::new_in(region.allocator());
             for n in 0..black_box(10u64) {
                 words.push(n);
             }
-            black_box(&words);
+            black_box(&words[..]);
             drop(words);
             region
         });

@@ -148,7 +148,7 @@ fn write(directory: &Path, rows: &Rows, rounds: usize) -> Result<(), Box<dyn Err
     let machine = machine::describe();
     let title = format!(
         "# An arena of a tenant beside bumpalo's\n\n{machine}\n{rounds} rounds, a process each, in which the two take turns; \
-         medians. Both take their memory from this allocator.\n\n"
+         medians, each of the middle of four places in the program. Both take their memory from this allocator.\n\n"
     );
     let text = title + &markdown(rows) + "\n![](results.svg)\n";
     fs::write(directory.join("results.md"), text)?;
