@@ -2,6 +2,7 @@
 
 mod pair;
 mod random_replace;
+mod realloc_growth;
 mod vector_growth;
 
 use crate::{Group, Outcome, Scale, Workload};
@@ -12,6 +13,7 @@ pub const WORKLOADS: &[Workload] = &[
     micro("pair-runtime", pair::runtime_size),
     micro("random-replace-1m", random_replace::run),
     micro("vector-growth", vector_growth::run),
+    micro("realloc-growth", realloc_growth::run),
     reference("pair-const-empty", pair::constant_size_empty),
     reference("pair-runtime-empty", pair::runtime_size_empty),
     reference("idle", |_| Outcome::of(0)),
