@@ -301,7 +301,8 @@ impl Solver {
         self.member(id).is_some_and(|member| {
             let Reading { charged, denied, .. } = member.reading;
             let is_there = surplus >= denied.max(self.settings.span).cast_signed();
-            denied > 0 && !is_there && charged < member.allowance(self.level_of(member))
+            let may_have = member.allowance(self.level_of(member)).max(member.entitlement);
+            denied > 0 && !is_there && charged < may_have
         })
     }
 

@@ -182,6 +182,8 @@ impl World {
             .find(|(group, _)| *group == account.group);
         let level = level.map_or(Level::UNLIMITED, |(_, level)| *level);
         let allowed = allowance(account.contract.limit, protected, account.claim, level);
+        let entitlement = self.solver.figures(id).map_or(0, |figures| figures.entitlement);
+        let allowed = allowed.max(entitlement);
         let after = charged + pages;
         let loan = after.saturating_sub(charged.max(protected));
         // What is kept for its group is nobody else's, whoever waits.
