@@ -7,3 +7,5 @@
 
 #[path = "../benches/sharing/metrics.rs"]
 mod metrics;
+#[path = "../benches/sharing/shortages.rs"]
+mod shortages;

@@ -9,6 +9,18 @@ pub(crate) use tenancy::simulation::{Contract, Pool, Round};
 /// Grants and refuses, and has rounds. Sizes in pages.
 pub(crate) trait Controller {
     fn add(&mut self, contract: Contract) -> u16;
+    /// A group is made.
+    fn add_group(&mut self, _: Contract) -> u16 {
+        unimplemented!("only the library has groups")
+    }
+    /// A tenant joins a group.
+    fn add_to(&mut self, _group: u16, _: Contract) -> u16 {
+        unimplemented!("only the library has groups")
+    }
+    /// What is kept for the members of a group in all.
+    fn kept(&self, _group: u16) -> u64 {
+        0
+    }
     fn set_contract(&mut self, id: u16, contract: Contract);
     /// Who leaves is charged nothing any more.
     fn remove(&mut self, id: u16);
@@ -28,6 +40,8 @@ pub(crate) trait Controller {
     fn protected(&self, id: u16) -> u64;
     /// What all may be charged together.
     fn lendable(&self) -> u64;
+    /// What is neither charged nor promised to anybody.
+    fn free(&self) -> u64;
     /// Whether its own promises include protected shares.
     fn protects(&self) -> bool {
         false
@@ -35,65 +49,100 @@ pub(crate) trait Controller {
 }
 
 /// The library.
-pub(crate) struct Library(Simulation);
+pub(crate) struct Library {
+    simulation: Simulation,
+    /// Of so many rounds one is done, and no alarm is heeded unless it is 1.
+    every: u64,
+    asked: u64,
+}
 
 impl Library {
     pub(crate) fn new(capacity: u64, policy: Box<dyn SharePolicy>) -> Self {
-        Self(Simulation::new(capacity, policy))
+        Self::slow(capacity, policy, 1)
+    }
+
+    /// With a round only in every so many.
+    pub(crate) fn slow(capacity: u64, policy: Box<dyn SharePolicy>, every: u64) -> Self {
+        Self {
+            simulation: Simulation::new(capacity, policy),
+            every,
+            asked: 0,
+        }
     }
 }
 
 impl Controller for Library {
     fn add(&mut self, contract: Contract) -> u16 {
-        self.0.add(contract)
+        self.simulation.add(contract)
+    }
+
+    fn add_group(&mut self, contract: Contract) -> u16 {
+        let number = self.simulation.add_group(contract);
+        number.expect("what is reserved is there at the beginning")
+    }
+
+    fn add_to(&mut self, group: u16, contract: Contract) -> u16 {
+        self.simulation.add_to(group, contract)
+    }
+
+    fn kept(&self, group: u16) -> u64 {
+        self.simulation.group_figures(group).kept
     }
 
     fn set_contract(&mut self, id: u16, contract: Contract) {
-        self.0.set_contract(id, contract);
+        self.simulation.set_contract(id, contract);
     }
 
     fn remove(&mut self, id: u16) {
-        self.0.remove(id);
+        self.simulation.remove(id);
     }
 
     fn charge(&mut self, id: u16, pages: u64) -> bool {
-        self.0.charge(id, pages)
+        self.simulation.charge(id, pages)
     }
 
     fn deny(&mut self, id: u16, pages: u64) {
-        self.0.deny(id, pages);
+        self.simulation.deny(id, pages);
     }
 
     fn uncharge(&mut self, id: u16, pages: u64) {
-        self.0.uncharge(id, pages);
+        self.simulation.uncharge(id, pages);
     }
 
     fn set_pool(&mut self, id: u16, pool: Pool) {
-        self.0.set_pool(id, pool);
+        self.simulation.set_pool(id, pool);
     }
 
     fn is_alarmed(&self) -> bool {
-        self.0.is_alarmed()
+        self.every == 1 && self.simulation.is_alarmed()
     }
 
     fn donors(&self) -> Vec<u16> {
-        self.0.donors().collect()
+        self.simulation.donors().collect()
     }
 
     fn round(&mut self, now: Duration, mut release: &mut dyn FnMut(u16) -> u64) -> Round {
-        self.0.round(now, &mut release)
+        self.asked += 1;
+        if !(self.asked - 1).is_multiple_of(self.every) {
+            return Round::default();
+        }
+        self.simulation.round(now, &mut release)
     }
 
     fn is_frozen(&self, id: u16) -> bool {
-        self.0.is_frozen(id)
+        self.simulation.is_frozen(id)
     }
 
     fn protected(&self, id: u16) -> u64 {
-        self.0.protected(id)
+        self.simulation.protected(id)
     }
 
     fn lendable(&self) -> u64 {
-        self.0.lendable()
+        self.simulation.lendable()
+    }
+
+    fn free(&self) -> u64 {
+        self.simulation.surplus().max(0).unsigned_abs()
     }
 
     fn protects(&self) -> bool {

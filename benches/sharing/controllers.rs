@@ -28,6 +28,8 @@ pub(crate) enum Kind {
         tau: f64,
         half_life: f64,
     },
+    /// `Utilization` with a round in ten seconds instead of a hundred: a shortage has to outlast what is promised.
+    Slow,
     /// `Predictive` that knows how long the cycle of `daily` is.
     Seasonal,
 }
@@ -57,6 +59,7 @@ impl Kind {
             Kind::Esx => "ESX-style".into(),
             Kind::Velox => "Velox-style".into(),
             Kind::Tuned { tau, half_life } => format!("τ {tau}, {half_life} s"),
+            Kind::Slow => "a round in 10 s".into(),
             Kind::Seasonal => "Predictive, season known".into(),
         }
     }
@@ -81,6 +84,7 @@ impl Kind {
                 let slow = Duration::from_secs_f64(half_life);
                 library(Box::new(Utilization::new().tau(tau).half_lives(fast, slow)))
             }
+            Kind::Slow => Box::new(Library::slow(capacity, Box::new(Utilization::new()), 100)),
             Kind::Seasonal => {
                 let season = HoltWinters::new()
                     .season(Duration::from_secs_f64(CYCLE), 50)

@@ -197,4 +197,8 @@ impl Controller for Esx {
     fn lendable(&self) -> u64 {
         self.accounts.lendable
     }
+
+    fn free(&self) -> u64 {
+        self.accounts.free()
+    }
 }

@@ -166,4 +166,12 @@ impl Controller for Forced {
     fn lendable(&self) -> u64 {
         self.accounts.lendable
     }
+
+    fn free(&self) -> u64 {
+        if self.is_forced {
+            self.accounts.free()
+        } else {
+            self.library.free()
+        }
+    }
 }

@@ -13,11 +13,12 @@
 //!                               spans that empty        velox.rs        doubling, oldest first
 //!                                    │                  forced.rs       as fast as blocks die: the bound
 //!                                    │
-//!                               metrics.rs, special.rs ──▶ results.rs, picture.rs, compare.rs
+//!          metrics.rs ─ shortages.rs, special.rs, cost.rs ──▶ results.rs, picture.rs, compare.rs
 //! ```
 //!
-//! Simulated are time and the program, but in `real.rs`, where threads follow the same demands through the allocator. The
-//! ledger that grants, the rounds and the policies are the library's, by `tenancy::simulation`. A block dies at random and a span goes back only when all of its blocks are dead; so how fast
+//! Simulated are time and the program, but in `real.rs`, where threads follow the same demands through the allocator, and
+//! in `cost.rs`, which times the path of a span. The ledger that grants, the rounds and the policies are the library's, by
+//! `tenancy::simulation`. A block dies at random and a span goes back only when all of its blocks are dead; so how fast
 //! lent memory comes back is a result and not an assumption. Charges are refused for the same reasons as in the
 //! allocator, where a tenant asks once for each span; a refusal wakes the rebalancer, at most four times in a round of
 //! 100 ms. All controllers see the same demands in the same world, seed by seed.
@@ -29,6 +30,7 @@ mod accounts;
 mod compare;
 mod controller;
 mod controllers;
+mod cost;
 mod demand;
 mod esx;
 mod forced;
@@ -38,6 +40,7 @@ mod real;
 mod results;
 mod rows;
 mod scenarios;
+mod shortages;
 mod spans;
 mod special;
 mod velox;
@@ -80,10 +83,10 @@ struct Arguments {
     /// Seconds of the mixed demand
     #[arg(long, default_value_t = 180)]
     seconds: usize,
-    /// Only some parts: compare, events, daily, scale, tradeoff, promises, pictures, real
+    /// Only some parts: compare, events, daily, scale, tradeoff, promises, pictures, real, cost
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Only this real run, policy/place of the churn/seed, in this process
+    /// Only this run in this process: a real one, policy/place of the churn/seed; or cost
     #[arg(long)]
     part: Option<String>,
     /// What cargo passes.
@@ -104,6 +107,9 @@ const PARTS: [(&str, &str); 6] = [
     ("real", "For real: 24 threads through the allocator"),
 ];
 
+/// The part of `cost.rs`.
+const COST: &str = "cost";
+
 /// A piece of work: some runs of one scenario, or one special figure.
 type Job = Box<dyn Fn(&Mutex<Results>) + Send + Sync>;
 
@@ -112,8 +118,10 @@ type Measure = fn(Kind, f64, u64) -> Vec<special::Figure>;
 
 fn main() {
     let arguments = Arguments::parse();
-    if let Some(part) = &arguments.part {
-        return real::run(part);
+    match arguments.part.as_deref() {
+        Some(COST) => return cost::run(),
+        Some(part) => return real::run(part),
+        None => {}
     }
     let jobs = jobs(&arguments);
     let results = Mutex::new(Results::default());
@@ -134,8 +142,12 @@ fn main() {
     });
     bar.finish_and_clear();
     let mut results = results.into_inner().expect("no job has panicked");
-    if arguments.only.is_empty() || arguments.only.iter().any(|only| only == "real") {
+    let wants = |part: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == part);
+    if wants("real") {
         run_real(&arguments, &mut results);
+    }
+    if wants(COST) {
+        run_cost(&mut results);
     }
     print!("{}", results.markdown(&PARTS));
     if let Some(directory) = &arguments.out {
@@ -149,25 +161,14 @@ fn main() {
 /// The real runs, one after the other, since they measure time.
 fn run_real(arguments: &Arguments, results: &mut Results) {
     const SEEDS: u64 = 2;
-    let this = std::env::current_exe().expect("the program's own path");
     for seed in (arguments.first_seed..).take(arguments.seeds.min(SEEDS) as usize) {
         for place in real::CHURN_PLACES {
             for (order, policy) in real::POLICIES.into_iter().enumerate() {
                 let part = format!("{policy}/{place}/{seed}");
                 eprintln!("for real: {part}");
-                let output = Command::new(&this)
-                    .args(["--part", &part])
-                    .output()
-                    .expect("the program itself can be started");
-                assert!(
-                    output.status.success(),
-                    "{part} failed: {}",
-                    String::from_utf8_lossy(&output.stderr)
-                );
                 let mut figures = Figures::default();
-                for line in String::from_utf8_lossy(&output.stdout).lines() {
-                    let (name, value) = line.split_once(' ').expect("a name and a value");
-                    figures.set(name, value.parse().expect("a number"));
+                for (name, value) in run_part(&part) {
+                    figures.set(&name, value);
                 }
                 let key = Key {
                     part: "real",
@@ -181,13 +182,51 @@ fn run_real(arguments: &Arguments, results: &mut Results) {
     }
 }
 
+/// What sharing costs, a few times over.
+fn run_cost(results: &mut Results) {
+    const TIMES: usize = 5;
+    for _ in 0..TIMES {
+        let figures = run_part(COST).into_iter().map(|(name, value)| {
+            let promise = rows::PROMISES.iter().find(|promise| promise.key == name);
+            (promise.expect("a row for each figure").key, value)
+        });
+        let key = Key {
+            part: COST,
+            scenario: String::new(),
+            churn: 0,
+            controller: (0, "for real".into()),
+        };
+        results.add_special(key, figures.collect());
+    }
+}
+
+/// Runs a part in a process of its own; the figures that it prints.
+fn run_part(part: &str) -> Vec<(String, f64)> {
+    let this = std::env::current_exe().expect("the program's own path");
+    let output = Command::new(this).args(["--part", part]).output();
+    let output = output.expect("the program itself can be started");
+    assert!(
+        output.status.success(),
+        "{part} failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8_lossy(&output.stdout);
+    let figure = |line: &str| {
+        let (name, value) = line.split_once(' ').expect("a name and a value");
+        (name.to_owned(), value.parse().expect("a number"))
+    };
+    text.lines().map(figure).collect()
+}
+
 fn head(arguments: &Arguments) -> String {
     format!(
         "Simulated demand over the library's ledger, rounds and policies; `cargo bench --bench sharing --features simulation -- \
          --seeds {}`. Seeds from {}; those below 100 were looked at while constants were chosen, others were not. Medians over \
          the seeds, in brackets what was worst. A *round* is 100 ms. *Short of E* counts times that a \
-         tenant had more than 2 % of its entitlement E, and a span, less than min(d, E). *Churn* is the part of all blocks that \
-         dies in a round.\n\n![](compare.svg)\n\n![](tradeoff.svg)\n\n{}",
+         tenant had more than 2 % of its entitlement E, and a span, less than min(d, E). One *outlasts the promise* if something \
+         is waited for in it for more than 2 rounds, where all that is missing is at most what borrowers empty of their loans in \
+         2; otherwise 2 + 1.2 · ln(1/(1 − debt/loans))/−ln(1 − yield) (`shortages.rs`). *Refused below E* counts spans. *Churn* \
+         is the part of all blocks that dies in a round.\n\n![](compare.svg)\n\n![](tradeoff.svg)\n\n{}",
         arguments.seeds,
         arguments.first_seed,
         timelines(arguments.first_seed)
@@ -314,7 +353,7 @@ fn add(
 }
 
 fn promises(jobs: &mut Vec<Job>, seed: u64) {
-    let measures: [Measure; 7] = [
+    let measures: [Measure; 9] = [
         special::pair,
         special::weights,
         special::steady,
@@ -322,6 +361,8 @@ fn promises(jobs: &mut Vec<Job>, seed: u64) {
         special::racing,
         special::restoration,
         special::sole_lender,
+        special::groups,
+        special::slow,
     ];
     for churn in CHURNS {
         for measure in measures {
@@ -351,6 +392,7 @@ fn timelines(seed: u64) -> Vec<(Scenario, Kind, f64)> {
         (scenarios::restoration(0.005, seed), Kind::Utilization, 0.005),
         (scenarios::weights(churn, seed), Kind::Utilization, churn),
         (scenarios::pair(churn, seed), Kind::Utilization, churn),
+        (scenarios::groups(churn, seed), Kind::Utilization, churn),
         (scenarios::flash(churn, seed), Kind::Utilization, churn),
         (scenarios::arrivals(churn, seed), Kind::Utilization, churn),
         (scenarios::leaky(churn, seed), Kind::Utilization, churn),

@@ -3,6 +3,8 @@
 //! Sizes in pages. For a tenant: d what it wants, h what it is charged, E its entitlement, r its reservation, m its
 //! limit, w its weight.
 
+use crate::shortages::{Shortage, Shortages, is_shortage};
+
 /// What there is to know of one tenant at the end of a round.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct State {
@@ -14,6 +16,8 @@ pub(crate) struct State {
     pub(crate) live: u64,
     pub(crate) entitlement: u64,
     pub(crate) protected: u64,
+    /// Of spans that became empty in this round.
+    pub(crate) emptied: u64,
     pub(crate) limit: u64,
     pub(crate) weight: u32,
 }
@@ -32,6 +36,29 @@ impl State {
     /// What is missing of min(d, E).
     pub(crate) fn short(&self) -> u64 {
         self.may_want().min(self.entitlement).saturating_sub(self.charged)
+    }
+
+    /// The same, where it is more than a span: less cannot be had, and entitlements are rounded.
+    pub(crate) fn missing(&self, span: u64) -> u64 {
+        match self.short() {
+            short if short <= span => 0,
+            short => short,
+        }
+    }
+
+    /// Whether there is such a tenant.
+    pub(crate) fn is_there(&self) -> bool {
+        self.may_want() > 0 || self.entitlement > 0
+    }
+
+    /// (h − P)⁺.
+    pub(crate) fn loans(&self) -> u64 {
+        self.charged.saturating_sub(self.protected)
+    }
+
+    /// max(h, P): what nobody else may have.
+    pub(crate) fn claimed(&self) -> u64 {
+        self.charged.max(self.protected)
     }
 
     /// (h − E)⁺.
@@ -79,13 +106,6 @@ pub(crate) fn quantile(values: &mut [f64], part: f64) -> f64 {
         .unwrap_or(0.0)
 }
 
-/// A time in which a tenant was short of min(d, E) by more than is tolerated.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Episode {
-    rounds: u64,
-    most: u64,
-}
-
 /// One tenant's history, in sums.
 #[derive(Clone, Debug, Default)]
 struct History {
@@ -96,7 +116,6 @@ struct History {
     entitlement: u64,
     /// The most that was missing, as part of E.
     worst: f64,
-    open: Option<Episode>,
     was_short: bool,
 }
 
@@ -123,6 +142,17 @@ pub(crate) struct Figures {
     pub(crate) short_p50: f64,
     pub(crate) short_p99: f64,
     pub(crate) short_max: f64,
+    /// Those that lasted longer than is promised for them, and the longest in parts of what is ([`Shortage::of_allowed`]).
+    pub(crate) outlast: f64,
+    /// Those that would if nobody else were short.
+    pub(crate) outlast_alone: f64,
+    pub(crate) longest_of_allowed: f64,
+    /// The part of all tenants' rounds in which they were short.
+    pub(crate) short_rounds: f64,
+    /// Refusals of a span below E; those while one was free, or could be had by sorting home what a borrower keeps.
+    pub(crate) refused_entitled: f64,
+    pub(crate) refused_free: f64,
+    pub(crate) refused_idle: f64,
     /// Σ(min(d, E) − h)⁺ / ΣE, over all tenants and rounds.
     pub(crate) short_mean: f64,
     /// What the tenant that fared worst missed of its E: on average over the rounds, and at worst.
@@ -161,7 +191,7 @@ impl Figures {
         *field.expect("a name of `to_fields`").1 = value;
     }
 
-    fn fields(&mut self) -> [(&'static str, &mut f64); 27] {
+    fn fields(&mut self) -> [(&'static str, &mut f64); 34] {
         [
             ("utilisation", &mut self.utilisation),
             ("live_of_charged", &mut self.live_of_charged),
@@ -176,6 +206,13 @@ impl Figures {
             ("short_p50", &mut self.short_p50),
             ("short_p99", &mut self.short_p99),
             ("short_max", &mut self.short_max),
+            ("outlast", &mut self.outlast),
+            ("outlast_alone", &mut self.outlast_alone),
+            ("longest_of_allowed", &mut self.longest_of_allowed),
+            ("short_rounds", &mut self.short_rounds),
+            ("refused_entitled", &mut self.refused_entitled),
+            ("refused_free", &mut self.refused_free),
+            ("refused_idle", &mut self.refused_idle),
             ("short_mean", &mut self.short_mean),
             ("worst_mean", &mut self.worst_mean),
             ("worst_ever", &mut self.worst_ever),
@@ -200,9 +237,6 @@ const REVERSAL_ROUNDS: u64 = 10;
 /// Rounds in which what is there is to be had.
 const PROMISED_ROUNDS: u64 = 2;
 
-/// A shortage of this part of E is tolerated.
-const TOLERATED: f64 = 0.02;
-
 /// Adds up the rounds of a run.
 #[derive(Debug)]
 pub(crate) struct Meter {
@@ -214,7 +248,7 @@ pub(crate) struct Meter {
     jains: u64,
     hot: [u64; 3],
     tenants: Vec<History>,
-    episodes: Vec<Episode>,
+    shortages: Shortages,
     moves: Vec<Move>,
     moved: u64,
     transferred: u64,
@@ -240,7 +274,7 @@ impl Meter {
             jains: 0,
             hot: [0; 3],
             tenants: vec![History::default(); tenants],
-            episodes: Vec::new(),
+            shortages: Shortages::default(),
             moves: vec![Move::default(); tenants],
             moved: 0,
             transferred: 0,
@@ -254,6 +288,13 @@ impl Meter {
 
     pub(crate) fn refused_reserved(&mut self) {
         self.sums.reservation_violations += 1.0;
+    }
+
+    /// A tenant below its entitlement was refused a span, while one was free, or could be had of a borrower.
+    pub(crate) fn refused_entitled(&mut self, is_free: bool, is_idle: bool) {
+        self.sums.refused_entitled += 1.0;
+        self.sums.refused_free += f64::from(u8::from(is_free));
+        self.sums.refused_idle += f64::from(u8::from(is_idle));
     }
 
     pub(crate) fn moved(&mut self, protected: u64, transferred: u64) {
@@ -293,6 +334,7 @@ impl Meter {
             self.hot[1] += state.may_want();
             self.hot[2] += state.entitlement;
         }
+        self.shortages.round(states, self.span);
         for (index, state) in states.iter().enumerate() {
             self.tenant(index, state);
             self.reverse(index, state.protected);
@@ -301,33 +343,22 @@ impl Meter {
 
     fn tenant(&mut self, index: usize, state: &State) {
         let history = &mut self.tenants[index];
-        let wanted = state.may_want();
-        if wanted == 0 && state.entitlement == 0 {
+        if !state.is_there() {
             return;
         }
+        let wanted = state.may_want();
         history.rounds += 1;
         history.satisfaction += if wanted == 0 {
             1.0
         } else {
             state.useful() as f64 / wanted as f64
         };
-        // Less than a span cannot be had, and entitlements are rounded.
-        let short = match state.short() {
-            short if short <= self.span => 0,
-            short => short,
-        };
+        let short = state.missing(self.span);
         history.short += short;
         history.entitlement += state.entitlement;
         let part = short as f64 / state.entitlement.max(1) as f64;
         history.worst = history.worst.max(part);
-        if part > TOLERATED {
-            let episode = history.open.get_or_insert(Episode { rounds: 0, most: 0 });
-            episode.rounds += 1;
-            episode.most = episode.most.max(short);
-            history.was_short = true;
-        } else if let Some(episode) = history.open.take() {
-            self.episodes.push(episode);
-        }
+        history.was_short |= is_shortage(short, state.entitlement);
     }
 
     fn reverse(&mut self, index: usize, protected: u64) {
@@ -348,8 +379,10 @@ impl Meter {
     }
 
     pub(crate) fn figures(mut self, rounds_a_second: f64) -> Figures {
-        let open = self.tenants.iter_mut().filter_map(|history| history.open.take());
-        self.episodes.extend(open);
+        let part_of_rounds = self.shortages.part_of_rounds();
+        let shortages = self.shortages.all();
+        let of_shortages = |value: fn(&Shortage) -> f64| shortages.iter().map(value).collect::<Vec<_>>();
+        let count = |is_so: fn(&Shortage) -> bool| shortages.iter().filter(|one| is_so(one)).count() as f64;
         let rounds = self.rounds.max(1) as f64;
         let seconds = rounds / rounds_a_second;
         let present: Vec<&History> = self.tenants.iter().filter(|history| history.rounds > 0).collect();
@@ -357,11 +390,7 @@ impl Meter {
             present.iter().map(|history| value(history)).collect::<Vec<_>>()
         };
         let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
-        let mut lengths: Vec<f64> = self
-            .episodes
-            .iter()
-            .map(|episode| episode.rounds as f64)
-            .collect();
+        let mut lengths = of_shortages(|one| one.rounds as f64);
         let welfare = of_all(&|history| history.satisfaction / history.rounds as f64);
         let welfare_min = welfare.iter().copied().fold(1.0, f64::min);
         let [useful, wanted, entitled] = self.hot.map(|pages| pages.max(1) as f64);
@@ -376,14 +405,14 @@ impl Meter {
             } else {
                 1.0
             },
-            episodes: self.episodes.len() as f64,
-            episodes_long: self
-                .episodes
-                .iter()
-                .filter(|episode| episode.rounds > PROMISED_ROUNDS)
-                .count() as f64,
+            episodes: shortages.len() as f64,
+            episodes_long: count(|one| one.rounds > PROMISED_ROUNDS),
+            outlast: count(|one| one.of_allowed() > 1.0),
+            outlast_alone: count(|one| one.of_allowed_alone() > 1.0),
+            longest_of_allowed: most(&of_shortages(Shortage::of_allowed)),
+            short_rounds: part_of_rounds,
             tenants_short: present.iter().filter(|history| history.was_short).count() as f64,
-            short_pages: self.episodes.iter().map(|episode| episode.most as f64).sum(),
+            short_pages: shortages.iter().map(|one| one.most).sum::<u64>() as f64,
             short_p50: quantile(&mut lengths, 0.5),
             short_p99: quantile(&mut lengths, 0.99),
             short_max: most(&lengths),
@@ -425,6 +454,7 @@ mod tests {
             live: charged,
             entitlement,
             protected: 0,
+            emptied: 0,
             limit: u64::MAX,
             weight,
         }

@@ -203,6 +203,7 @@ fn watch(scenario: &Scenario, tenants: &[Tenant], shared: &[Shared], begin: Inst
                 live: stats.live / PAGE,
                 entitlement: entitled[index],
                 protected: stats.protected / PAGE,
+                emptied: stats.churn / PAGE / ROUNDS as u64,
                 limit: scenario.tenants[index].contract.limit,
                 weight: scenario.tenants[index].contract.weight,
             }

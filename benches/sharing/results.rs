@@ -37,7 +37,10 @@ pub(crate) fn churn_key(churn: f64) -> u32 {
 }
 
 pub(crate) fn churn_name(key: u32) -> String {
-    format!("{} %", f64::from(key) / 1e3)
+    match key {
+        0 => "-".into(),
+        _ => format!("{} %", f64::from(key) / 1e3),
+    }
 }
 
 impl Results {

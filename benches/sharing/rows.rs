@@ -62,7 +62,7 @@ pub(crate) const GAINS: [Column; 12] = [
 ];
 
 /// What it costs those whose memory it is.
-pub(crate) const COSTS: [Column; 11] = [
+pub(crate) const COSTS: [Column; 18] = [
     column!(protected_violations, "P refused", Count, false),
     column!(reservation_violations, "r refused", Count, false),
     column!(episodes, "short of E", Count, false),
@@ -72,6 +72,13 @@ pub(crate) const COSTS: [Column; 11] = [
     column!(short_p50, "rounds p50", Rounds, false),
     column!(short_p99, "p99", Rounds, false),
     column!(short_max, "max", Rounds, false),
+    column!(outlast, "outlast the promise", Count, false),
+    column!(outlast_alone, "… if it were alone", Count, false),
+    column!(longest_of_allowed, "longest ÷ allowed", Part, false),
+    column!(short_rounds, "tenants' rounds short, ‰", Thousandth, false),
+    column!(refused_entitled, "refused below E", Count, false),
+    column!(refused_free, "… with free memory", Count, false),
+    column!(refused_idle, "… with free blocks of borrowers", Count, false),
     column!(short_mean, "missing of ΣE, ‰", Thousandth, false),
     column!(worst_mean, "worst tenant's mean", Part, false),
 ];
@@ -104,7 +111,7 @@ const fn promise(key: &'static str, what: &'static str, unit: Unit, target: Opti
 }
 
 #[rustfmt::skip] // A table.
-pub(crate) const PROMISES: [Promise; 25] = [
+pub(crate) const PROMISES: [Promise; 38] = [
     promise("pair_off", "two hungry tenants 1:2: mean distance from it, spans", Unit::Part, Some(Target::AtMost(1.0))),
     promise("pair_off_most", "… greatest, spans", Unit::Part, None),
     promise("pair_jain", "… Jain", Unit::Part, Some(Target::AtLeast(0.99))),
@@ -130,4 +137,17 @@ pub(crate) const PROMISES: [Promise; 25] = [
     promise("sole_possible", "… rounds that the others' churn takes at least", Unit::Rounds, None),
     promise("sole_allowed", "… rounds that are allowed", Unit::Part, None),
     promise("sole_eta", "… ETA ÷ actual", Unit::Part, Some(Target::Within(2.0))),
+    promise("groups_off", "two hungry groups 1:2: mean distance from it, spans", Unit::Part, Some(Target::AtMost(1.0))),
+    promise("groups_first", "… the first: charged ÷ entitlement", Unit::Part, None),
+    promise("groups_second", "… the second", Unit::Part, None),
+    promise("groups_siblings", "… the second while a member sleeps: claimed ÷ entitlement, siblings' surplus first", Unit::Part, Some(Target::AtLeast(0.98))),
+    promise("groups_sleeping", "… and charged", Unit::Part, None),
+    promise("groups_at_once", "… when all of it wakes: had in the same round ÷ its reservation", Unit::Part, Some(Target::AtLeast(1.0))),
+    promise("groups_refused", "… refused within the group's reservation", Unit::Count, Some(Target::AtMost(0.0))),
+    promise("cost_span", "a span taken and given back within the protected share, ns", Unit::Count, None),
+    promise("cost_loan", "… as a loan, ns", Unit::Count, None),
+    promise("cost_ledger", "… of it the ledger, ns", Unit::Part, None),
+    promise("cost_plain", "… an account that counts and keeps to a limit, ns", Unit::Part, None),
+    promise("cost_added", "… part that sharing adds", Unit::Part, Some(Target::AtMost(0.05))),
+    promise("slow_outlast", "check: with a round in 10 s, shortages that outlast the promise", Unit::Count, Some(Target::AtLeast(1.0))),
 ];

@@ -38,6 +38,7 @@ fn tenant(name: &str, contract: Contract, demand: Vec<u32>, churn: f64) -> Tenan
     Tenant {
         name: name.into(),
         contract,
+        group: None,
         present: 0..demand.len(),
         demand,
         churn,
@@ -143,6 +144,7 @@ pub(crate) fn mixed(count: usize, spans_each: u64, seconds: usize, churn: f64, s
         name: "mixed",
         what: "all kinds of demand, weights 1, 2, 4, 8; load 0.95",
         capacity,
+        groups: Vec::new(),
         tenants,
         rounds: total,
         warm_up,
@@ -175,6 +177,7 @@ fn small(name: &'static str, what: &'static str, tenants: Vec<Tenant>, seed: u64
         name,
         what,
         capacity: CAPACITY,
+        groups: Vec::new(),
         tenants,
         rounds,
         warm_up: 0,
@@ -475,4 +478,45 @@ pub(crate) fn daily(churn: f64, seed: u64) -> Scenario {
     );
     scenario.warm_up = rounds(300);
     scenario
+}
+
+/// The seconds in which, of [`groups`], one member of the second group falls asleep, all of it, and all wake up.
+pub(crate) const MEMBER_SLEEPS: usize = 30;
+pub(crate) const GROUP_SLEEPS: usize = 60;
+pub(crate) const GROUP_WAKES: usize = 90;
+
+/// Two groups of weights 1 and 2, whose members have weights. All are hungry, but for one member of the second, then all of
+/// it for a while; a third of what there is is reserved for it.
+pub(crate) fn groups(churn: f64, seed: u64) -> Scenario {
+    let seconds = GROUP_WAKES + if churn < 0.001 { 900 } else { 300 };
+    let lendable = CAPACITY - CAPACITY / 100;
+    let group = |claim, reservation| Contract {
+        reservation,
+        ..weight(claim)
+    };
+    let groups = vec![group(1, 0), group(2, lendable / 3 / SPAN * SPAN)];
+    let contracts: Vec<_> = groups.iter().copied().map(Some).collect();
+    let entitled = entitlements(lendable, &contracts);
+    let member = |name: &str, group: usize, claim: u32, of: u32, sleeps: Option<usize>| {
+        let own = entitled[group] * u64::from(claim) / u64::from(of);
+        let mut demand = vec![(0, own), (SETTLES, 2 * CAPACITY)];
+        demand.extend(sleeps.map(|at| (at, own / 20)));
+        if sleeps.is_some() {
+            demand.push((GROUP_WAKES, 2 * CAPACITY));
+        }
+        let mut tenant = tenant(name, weight(claim), steps(seconds, &demand), churn);
+        tenant.group = Some(group);
+        tenant
+    };
+    let tenants = vec![
+        member("first, weight 1", 0, 1, 2, None),
+        member("first, weight 1", 0, 1, 2, None),
+        member("second, weight 1", 1, 1, 4, Some(MEMBER_SLEEPS)),
+        member("second, weight 3", 1, 3, 4, Some(GROUP_SLEEPS)),
+    ];
+    let what = "two groups of weights 1 and 2; of the second one member sleeps, then both, then none";
+    Scenario {
+        groups,
+        ..small("groups", what, tenants, seed)
+    }
 }

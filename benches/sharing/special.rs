@@ -5,7 +5,7 @@ use crate::controllers::Kind;
 use crate::demand::ROUNDS;
 use crate::forced::Forced;
 use crate::metrics::{State, quantile};
-use crate::scenarios::{self, WAKES, WEIGHT_CHANGE};
+use crate::scenarios::{self, GROUP_SLEEPS, GROUP_WAKES, WAKES, WEIGHT_CHANGE};
 use crate::spans::SPAN;
 use crate::world::{INTERVAL, Moment, Scenario, play};
 
@@ -149,6 +149,62 @@ pub(crate) fn racing(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
         ("racing_gain", held(record(&scenario, kind)) / usual - 1.0),
         ("racing_possible", held(forced) / usual - 1.0),
     ]
+}
+
+/// Two groups of weights 1 and 2: what each has, whose a sleeping member's part is, and what is there for those who wake up.
+pub(crate) fn groups(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
+    let scenario = scenarios::groups(churn, seed);
+    let mut moments = Vec::with_capacity(scenario.rounds);
+    let mut controller = kind.make(scenario.capacity);
+    let figures = play(&scenario, &mut *controller, |_, moment| {
+        moments.push(moment.clone())
+    });
+    let at = |seconds: usize| seconds * ROUNDS as usize;
+    let sum = |moment: &Moment, group: usize, of: fn(&State) -> u64| {
+        let states = &moment.states[2 * group..2 * group + 2];
+        states.iter().map(of).sum::<u64>() as f64
+    };
+    let charged = |moment: &Moment, group: usize| sum(moment, group, |state| state.charged);
+    let entitled = |group: usize| sum(&moments[0], group, |state| state.entitlement);
+    let late = &moments[moments.len() - 200..];
+    // From the line on which the second has twice as much.
+    let off = |moment: &Moment| {
+        let [one, two] = [0, 1].map(|group| charged(moment, group));
+        ((two - 2.0 * one) / 3.0 / SPAN as f64).abs()
+    };
+    let satisfied = |group: usize| mean(late.iter().map(|moment| charged(moment, group) / entitled(group)));
+    let alone = &moments[at(GROUP_SLEEPS) - 50..at(GROUP_SLEEPS)];
+    let woken = &moments[at(GROUP_WAKES)];
+    vec![
+        ("groups_off", mean(late.iter().map(off))),
+        ("groups_first", satisfied(0)),
+        ("groups_second", satisfied(1)),
+        // What is kept for who sleeps is the group's as well.
+        (
+            "groups_siblings",
+            mean(alone.iter().map(|moment| sum(moment, 1, State::claimed))) / entitled(1),
+        ),
+        (
+            "groups_sleeping",
+            mean(alone.iter().map(|moment| charged(moment, 1))) / entitled(1),
+        ),
+        (
+            "groups_at_once",
+            (charged(woken, 1) + SPAN as f64) / scenario.groups[1].reservation as f64,
+        ),
+        ("groups_refused", figures.reservation_violations),
+    ]
+}
+
+/// Whether shortages that outlast what is promised are found: under rounds that come too seldom.
+pub(crate) fn slow(_: Kind, churn: f64, seed: u64) -> Vec<Figure> {
+    // Where spans hardly empty, ten seconds are as good as nothing.
+    if churn < 0.05 {
+        return Vec::new();
+    }
+    let scenario = scenarios::mixed(100, 256, 90, churn, seed);
+    let figures = play(&scenario, &mut *Kind::Slow.make(scenario.capacity), |_, _| {});
+    vec![("slow_outlast", figures.outlast)]
 }
 
 /// A lender wakes up: what it has at once, how long the rest takes, and how well that was foretold.

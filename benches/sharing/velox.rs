@@ -136,4 +136,8 @@ impl Controller for Velox {
     fn lendable(&self) -> u64 {
         self.accounts.lendable
     }
+
+    fn free(&self) -> u64 {
+        self.accounts.free()
+    }
 }

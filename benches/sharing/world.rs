@@ -22,6 +22,8 @@ pub(crate) const INTERVAL: Duration = Duration::from_millis((1000.0 / ROUNDS) as
 pub(crate) struct Tenant {
     pub(crate) name: String,
     pub(crate) contract: Contract,
+    /// Its group's place among those of the scenario.
+    pub(crate) group: Option<usize>,
     /// Pages, by round.
     pub(crate) demand: Vec<u32>,
     /// The part of its blocks that dies in a round.
@@ -40,6 +42,7 @@ pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
     pub(crate) capacity: u64,
+    pub(crate) groups: Vec<Contract>,
     pub(crate) tenants: Vec<Tenant>,
     pub(crate) rounds: usize,
     /// Rounds before the figures begin.
@@ -83,6 +86,8 @@ pub(crate) fn play(
 struct World<'a> {
     scenario: &'a Scenario,
     controller: &'a mut dyn Controller,
+    /// The controller's numbers of the groups.
+    groups: Vec<u16>,
     inhabitants: Vec<Option<Inhabitant>>,
     /// Inhabitants by the controller's ids.
     by_id: Vec<usize>,
@@ -97,7 +102,10 @@ struct World<'a> {
 impl<'a> World<'a> {
     fn new(scenario: &'a Scenario, controller: &'a mut dyn Controller) -> Self {
         let count = scenario.tenants.len();
+        let groups = scenario.groups.iter();
+        let groups = groups.map(|contract| controller.add_group(*contract)).collect();
         Self {
+            groups,
             inhabitants: (0..count).map(|_| None).collect(),
             by_id: vec![usize::MAX; count + 2],
             order: Vec::new(),
@@ -165,7 +173,10 @@ impl<'a> World<'a> {
             let is_present = tenant.present.contains(&round);
             match &mut self.inhabitants[index] {
                 None if is_present => {
-                    let id = self.controller.add(contract);
+                    let id = match tenant.group {
+                        None => self.controller.add(contract),
+                        Some(group) => self.controller.add_to(self.groups[group], contract),
+                    };
                     let memory = Memory::new();
                     self.inhabitants[index] = Some(Inhabitant {
                         id,
@@ -217,7 +228,13 @@ impl<'a> World<'a> {
                 })
             })
             .collect();
-        self.entitlements = entitlements(self.controller.lendable(), &contracts);
+        let groups: Vec<Option<usize>> = self.scenario.tenants.iter().map(|tenant| tenant.group).collect();
+        self.entitlements = in_groups(
+            self.controller.lendable(),
+            &contracts,
+            &groups,
+            &self.scenario.groups,
+        );
     }
 
     /// A step of one tenant: blocks die, and others are born as far as it wants and may.
@@ -254,20 +271,38 @@ impl<'a> World<'a> {
         }
         self.controller.deny(id, SPAN * tenant.claims);
         if self.is_measured {
+            if charged + SPAN <= self.entitlements[index] {
+                let is_idle = self.could_make_room(index);
+                self.meter
+                    .refused_entitled(self.controller.free() >= SPAN, is_idle);
+            }
             if self.controller.protects() && charged + SPAN <= self.controller.protected(id) {
                 self.meter.refused_protected();
             }
-            if charged + SPAN <= tenant.contract.reservation {
+            // What is kept for a group is there for any member, up to what that one is entitled to.
+            let kept = tenant
+                .group
+                .map_or(0, |group| self.controller.kept(self.groups[group]));
+            let is_kept = kept >= SPAN && charged + SPAN <= self.entitlements[index];
+            if charged + SPAN <= tenant.contract.reservation || is_kept {
                 self.meter.refused_reserved();
             }
         }
     }
 
-    /// Has depots sorted home, one's own first. Says whether that gave anything.
+    /// Has depots sorted home: one's own, those of the cheapest donors, all others'. Says whether that gave anything. The
+    /// allocator does the same; here the others are looked through only for whom it is below its entitlement, so that ten
+    /// thousand tenants can be played.
     fn make_room(&mut self, index: usize) -> bool {
-        let own = self.inhabitants[index].as_ref().map(|inhabitant| inhabitant.id);
+        let inhabitant = self.inhabitants[index].as_ref().expect("it asks");
+        let own = Some(inhabitant.id);
+        let is_entitled = inhabitant.memory.charged() + SPAN <= self.entitlements[index];
         let donors = self.controller.donors();
-        for id in own.into_iter().chain(donors) {
+        let others: Vec<u16> = match is_entitled {
+            true => self.inhabitants.iter().flatten().map(|other| other.id).collect(),
+            false => Vec::new(),
+        };
+        for id in own.into_iter().chain(donors).chain(others) {
             let Some(Some(inhabitant)) = self.inhabitants.get_mut(self.by_id[usize::from(id)]) else {
                 continue;
             };
@@ -284,6 +319,18 @@ impl<'a> World<'a> {
         false
     }
 
+    /// Whether sorting home what another tenant keeps above its entitlement would empty a span.
+    fn could_make_room(&self, index: usize) -> bool {
+        let mut rng = self.rng.clone();
+        let others = self.inhabitants.iter().zip(&self.entitlements).enumerate();
+        let others = others.filter(|(other, _)| *other != index);
+        let mut borrowers = others.filter_map(|(_, (inhabitant, entitlement))| {
+            let memory = &inhabitant.as_ref()?.memory;
+            (memory.charged() >= entitlement + SPAN && memory.idle() > 0).then_some(memory)
+        });
+        borrowers.any(|memory| memory.clone().trim(&mut rng) > 0)
+    }
+
     fn rebalance(&mut self, now: Duration) {
         for inhabitant in self.inhabitants.iter().flatten() {
             let memory = &inhabitant.memory;
@@ -294,10 +341,15 @@ impl<'a> World<'a> {
             self.controller.set_pool(inhabitant.id, pool);
         }
         let (by_id, inhabitants, rng) = (&self.by_id, &mut self.inhabitants, &mut self.rng);
+        let emptied = &mut self.moment.emptied;
         let mut release = |id: u16| {
             let index = by_id[usize::from(id)];
             let inhabitant = inhabitants.get_mut(index).and_then(Option::as_mut);
-            inhabitant.map_or(0, |inhabitant| inhabitant.memory.trim(rng))
+            let pages = inhabitant.map_or(0, |inhabitant| inhabitant.memory.trim(rng));
+            if pages > 0 {
+                emptied[index] += pages;
+            }
+            pages
         };
         let result = self.controller.round(now, &mut release);
         (self.moment.debt, self.moment.eta) = (result.debt, result.eta);
@@ -314,14 +366,20 @@ impl<'a> World<'a> {
         };
         let (live, charged) = (inhabitant.memory.live(), inhabitant.memory.charged());
         let wanted = inhabitant.demand.min(self.scenario.tenants[index].contract.limit);
+        // Who has as much as it wants asks for nothing, whichever kinds of blocks that is in.
+        let missing = match live < wanted {
+            true => inhabitant.memory.missing(wanted),
+            false => 0,
+        };
         State {
             // A span with a live block is in use: nobody can take it back. So it is what is charged, and what is missing.
-            demand: charged + inhabitant.memory.missing(wanted),
+            demand: charged + missing,
             wanted,
             charged,
             live,
             entitlement: self.entitlements[index],
             protected: self.controller.protected(inhabitant.id),
+            emptied: self.moment.emptied[index],
             limit: self.scenario.tenants[index].contract.limit,
             weight: inhabitant.weight,
         }
@@ -353,4 +411,45 @@ pub(crate) fn entitlements(lendable: u64, contracts: &[Option<Contract>]) -> Vec
     }
     let part = |contract: &Option<Contract>| contract.map_or(0, |contract| at(&contract, low) as u64);
     contracts.iter().map(part).collect()
+}
+
+/// The same with groups, each entitled as one first: `of` says who is in which.
+fn in_groups(
+    lendable: u64,
+    contracts: &[Option<Contract>],
+    of: &[Option<usize>],
+    groups: &[Contract],
+) -> Vec<u64> {
+    let members = |group: Option<usize>| -> Vec<Option<Contract>> {
+        let all = contracts.iter().zip(of);
+        all.map(|(contract, of)| contract.filter(|_| *of == group))
+            .collect()
+    };
+    let mut top = members(None);
+    top.extend(groups.iter().enumerate().map(|(group, contract)| {
+        let members = members(Some(group));
+        let sum = |of: fn(&Contract) -> u64| {
+            let all = members.iter().flatten().map(of);
+            all.fold(0, u64::saturating_add)
+        };
+        let reservation = contract.reservation.max(sum(|contract| contract.reservation));
+        Some(Contract {
+            reservation,
+            limit: contract
+                .limit
+                .min(sum(|contract| contract.limit))
+                .max(reservation),
+            ..*contract
+        })
+    }));
+    let mut shares = entitlements(lendable, &top);
+    let of_groups = shares.split_off(contracts.len());
+    for (group, share) in of_groups.into_iter().enumerate() {
+        let inside = entitlements(share, &members(Some(group)));
+        shares
+            .iter_mut()
+            .zip(inside)
+            .for_each(|(share, inside)| *share += inside);
+    }
+    shares
 }

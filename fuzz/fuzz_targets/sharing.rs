@@ -1,10 +1,13 @@
 //! The ledger, the solver and their rounds against plain numbers: whoever joins, leaves, changes its contract, wants,
-//! frees, and whatever a policy answers.
+//! frees, alone or in a group, and whatever a policy answers.
 //!
-//! - **No false refusal**: a charge within what is protected and the limit is granted.
-//! - **Conserved**, **Solvent**: the surplus and everybody's claims, the larger of charged and protected, are what is
-//!   lendable, and the surplus is never below zero.
-//! - **Bounded**: entitlements add up to no more than is lendable; each lies between reservation and limit.
+//! - **No false refusal**: a charge within what is protected and the limit is granted. So is one that fits in what is
+//!   kept for its group, while none of its members goes without.
+//! - **Entitled**: so is one within the entitlement and the limits while it is in the surplus.
+//! - **Conserved**, **Solvent**: the surplus, everybody's claims, the larger of charged and protected, and what is kept for
+//!   groups are what is lendable, and the surplus is never below zero.
+//! - **Bounded**: entitlements add up to no more than is lendable; each lies between reservation and limit. What the members
+//!   of a group claim together does not exceed its limit, nor what they are entitled to its entitlement.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -18,11 +21,15 @@ use tenancy::simulation::{Contract, Pool, Simulation};
 
 const CAPACITY: u64 = 20_000;
 const MOST_TENANTS: usize = 12;
+const MOST_GROUPS: usize = 3;
 
 #[derive(Arbitrary, Debug)]
 enum Step {
-    Join(Promise),
+    Join { group: Option<u8>, promise: Promise },
     Leave { who: u8 },
+    Found(Promise),
+    Disband { group: u8 },
+    ChangeGroup { group: u8, promise: Promise },
     Change { who: u8, promise: Promise },
     Charge { who: u8, pages: u16 },
     Free { who: u8, pages: u16 },
@@ -38,13 +45,12 @@ struct Promise {
 }
 
 impl Promise {
-    /// As admission lets it pass, where others reserve `reserved`.
-    fn admitted(self, reserved: u64, lendable: u64) -> Contract {
-        let limit = self.limit.map_or(u64::MAX, u64::from);
-        let free = lendable.saturating_sub(reserved);
+    /// As admission lets it pass, where so much is not reserved, and at least `least` has to be.
+    fn admitted(self, free: u64, least: u64) -> Contract {
+        let limit = self.limit.map_or(u64::MAX, u64::from).max(least);
         Contract {
             weight: u32::from(self.weight) % 10_000 + 1,
-            reservation: u64::from(self.reservation).min(limit).min(free),
+            reservation: u64::from(self.reservation).min(limit).min(free).max(least),
             limit,
         }
     }
@@ -76,19 +82,25 @@ impl SharePolicy for Adversary {
     }
 
     fn tau(&self) -> f64 {
-        self.taus.get(self.at % self.taus.len().max(1)).copied().unwrap_or(0.9)
+        self.taus
+            .get(self.at % self.taus.len().max(1))
+            .copied()
+            .unwrap_or(0.9)
     }
 }
 
 /// A tenant in plain numbers.
 struct Tenant {
     contract: Contract,
+    /// Its group's number; 0: none.
+    group: u16,
     held: u64,
 }
 
 struct World {
     simulation: Simulation,
     tenants: BTreeMap<u16, Tenant>,
+    groups: BTreeMap<u16, Contract>,
     now: Duration,
 }
 
@@ -98,32 +110,96 @@ impl World {
         self.tenants.keys().nth(usize::from(who) % count).copied()
     }
 
-    fn reserved(&self, but: Option<u16>) -> u64 {
-        let others = self.tenants.iter().filter(|(id, _)| Some(**id) != but);
+    fn pick_group(&self, group: u8) -> Option<u16> {
+        let count = self.groups.len().max(1);
+        self.groups.keys().nth(usize::from(group) % count).copied()
+    }
+
+    fn members(&self, group: u16) -> impl Iterator<Item = (&u16, &Tenant)> {
+        self.tenants
+            .iter()
+            .filter(move |(_, tenant)| tenant.group == group)
+    }
+
+    /// What members of a group, or tenants without one (0), reserve; but one of them.
+    fn reserved_in(&self, group: u16, but: Option<u16>) -> u64 {
+        let others = self.members(group).filter(|(id, _)| Some(**id) != but);
         others.map(|(_, tenant)| tenant.contract.reservation).sum()
     }
 
+    /// What nobody has reserved, if a group counts with its reservation; but one of the groups.
+    fn unreserved(&self, but_tenant: Option<u16>, but_group: Option<u16>) -> u64 {
+        let groups = self
+            .groups
+            .iter()
+            .filter(|(number, _)| Some(**number) != but_group);
+        let groups: u64 = groups.map(|(_, group)| group.reservation).sum();
+        let reserved = groups + self.reserved_in(0, but_tenant);
+        self.simulation.lendable().saturating_sub(reserved)
+    }
+
+    /// What a tenant may reserve: in a group no more than that has.
+    fn free_for(&self, tenant: Option<u16>, group: u16) -> u64 {
+        match self.groups.get(&group) {
+            None => self.unreserved(tenant, None),
+            Some(of) => of.reservation.saturating_sub(self.reserved_in(group, tenant)),
+        }
+    }
+
     fn step(&mut self, step: Step) {
-        let lendable = self.simulation.lendable();
         match step {
-            Step::Join(promise) if self.tenants.len() < MOST_TENANTS => {
-                let contract = promise.admitted(self.reserved(None), lendable);
-                let id = self.simulation.add(contract);
-                self.tenants.insert(id, Tenant { contract, held: 0 });
+            Step::Join { group, promise } if self.tenants.len() < MOST_TENANTS => {
+                let group = group.and_then(|group| self.pick_group(group)).unwrap_or(0);
+                let contract = promise.admitted(self.free_for(None, group), 0);
+                let id = self.simulation.add_to(group, contract);
+                let tenant = Tenant {
+                    contract,
+                    group,
+                    held: 0,
+                };
+                self.tenants.insert(id, tenant);
             }
             Step::Leave { who } => {
-                if let Some(id) = self.pick(who)
-                    && let Some(tenant) = self.tenants.remove(&id)
-                {
-                    self.simulation.uncharge(id, tenant.held);
-                    self.simulation.remove(id);
+                if let Some(id) = self.pick(who) {
+                    self.leave(id);
                 }
             }
             Step::Change { who, promise } => {
                 if let Some(id) = self.pick(who) {
-                    let contract = promise.admitted(self.reserved(Some(id)), lendable);
+                    let contract = promise.admitted(self.free_for(Some(id), self.tenants[&id].group), 0);
                     self.simulation.set_contract(id, contract);
                     self.tenants.get_mut(&id).unwrap().contract = contract;
+                }
+            }
+            Step::Found(promise) if self.groups.len() < MOST_GROUPS => {
+                let contract = promise.admitted(self.unreserved(None, None), 0);
+                // What is lent to others at present cannot be promised.
+                let is_there = self.simulation.surplus() as u64 >= contract.reservation;
+                let number = self.simulation.add_group(contract);
+                assert_eq!(
+                    number.is_some(),
+                    is_there,
+                    "a reservation is promised if it is there"
+                );
+                if let Some(number) = number {
+                    self.groups.insert(number, contract);
+                }
+            }
+            Step::Disband { group } => {
+                if let Some(number) = self.pick_group(group) {
+                    let members: Vec<u16> = self.members(number).map(|(id, _)| *id).collect();
+                    members.into_iter().for_each(|id| self.leave(id));
+                    self.simulation.remove_group(number);
+                    self.groups.remove(&number);
+                }
+            }
+            Step::ChangeGroup { group, promise } => {
+                if let Some(number) = self.pick_group(group) {
+                    let free = self.unreserved(None, Some(number));
+                    let contract = promise.admitted(free, self.reserved_in(number, None));
+                    if self.simulation.set_group(number, contract) {
+                        self.groups.insert(number, contract);
+                    }
                 }
             }
             Step::Charge { who, pages } => {
@@ -143,7 +219,13 @@ impl World {
                 if let Some(id) = self.pick(who) {
                     let held = self.tenants[&id].held;
                     let free = u64::from(free).min(held);
-                    self.simulation.set_pool(id, Pool { live: held - free, free });
+                    self.simulation.set_pool(
+                        id,
+                        Pool {
+                            live: held - free,
+                            free,
+                        },
+                    );
                 }
             }
             Step::Round { after_ms } => {
@@ -152,44 +234,110 @@ impl World {
                 self.simulation.round(self.now, |_| 0);
                 self.check_entitlements();
             }
-            Step::Join(_) => {}
+            Step::Join { .. } | Step::Found(_) => {}
         }
         self.check();
     }
 
+    fn leave(&mut self, id: u16) {
+        if let Some(tenant) = self.tenants.remove(&id) {
+            self.simulation.uncharge(id, tenant.held);
+            self.simulation.remove(id);
+        }
+    }
+
     fn charge(&mut self, id: u16, pages: u64) {
-        let tenant = self.tenants.get_mut(&id).unwrap();
+        let tenant = &self.tenants[&id];
         let wanted = tenant.held + pages;
-        let is_protected = wanted <= self.simulation.protected(id).min(tenant.contract.limit);
+        let figures = self.simulation.figures(id);
+        let fits = wanted <= tenant.contract.limit;
+        let is_protected = fits && wanted <= figures.protected;
+        // What is claimed in addition: of what is kept for the group, then of the surplus.
+        let more = wanted.saturating_sub(tenant.held.max(figures.protected));
+        let (kept, room, waits) = match self.groups.get(&tenant.group) {
+            None => (0, i64::MAX, false),
+            Some(_) => {
+                let figures = self.simulation.group_figures(tenant.group);
+                (figures.kept, figures.room, figures.waits)
+            }
+        };
+        let fits_group = fits && room >= more as i64;
+        let is_kept = fits_group && more <= kept && !waits;
+        let is_entitled = wanted <= figures.entitlement;
+        let is_there = fits_group && more.saturating_sub(kept) <= self.simulation.surplus() as u64;
+        let limit = tenant.contract.limit;
         if self.simulation.charge(id, pages) {
-            tenant.held = wanted;
-            assert!(wanted <= tenant.contract.limit, "Bounded");
+            self.tenants.get_mut(&id).unwrap().held = wanted;
+            assert!(wanted <= limit, "Bounded");
+            assert!(room >= more as i64, "Bounded in a group");
         } else {
             assert!(!is_protected, "No false refusal");
+            assert!(!is_kept, "No false refusal within the group's reservation");
+            assert!(!is_entitled || !is_there, "Entitled");
             self.simulation.deny(id, pages);
         }
     }
 
     fn check(&self) {
         let mut claims = 0;
+        let mut of_groups: BTreeMap<u16, u64> = BTreeMap::new();
         for (id, tenant) in &self.tenants {
             let figures = self.simulation.figures(*id);
             assert_eq!(figures.charged, tenant.held);
-            claims += figures.charged.max(figures.protected);
+            let claim = figures.charged.max(figures.protected);
+            claims += claim;
+            *of_groups.entry(tenant.group).or_default() += claim;
+        }
+        for (number, contract) in &self.groups {
+            let claimed = of_groups.get(number).copied().unwrap_or(0);
+            let figures = self.simulation.group_figures(*number);
+            let Contract {
+                reservation, limit, ..
+            } = *contract;
+            assert_eq!(
+                figures.kept,
+                reservation.saturating_sub(claimed),
+                "Conserved in a group"
+            );
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            assert!(
+                limit > 1 << 40 || figures.room == limit - claimed as i64,
+                "Conserved in a group"
+            );
+            claims += figures.kept;
         }
         assert!(self.simulation.surplus() >= 0, "Solvent");
-        assert_eq!(self.simulation.surplus() as u64 + claims, self.simulation.lendable(), "Conserved");
+        assert_eq!(
+            self.simulation.surplus() as u64 + claims,
+            self.simulation.lendable(),
+            "Conserved"
+        );
     }
 
     fn check_entitlements(&self) {
         let mut sum = 0;
         for (id, tenant) in &self.tenants {
             let entitlement = self.simulation.figures(*id).entitlement;
-            let Contract { reservation, limit, .. } = tenant.contract;
+            let Contract {
+                reservation, limit, ..
+            } = tenant.contract;
             assert!((reservation..=limit).contains(&entitlement), "Bounded");
             sum += entitlement;
         }
         assert!(sum <= self.simulation.lendable(), "Bounded");
+        for (number, contract) in &self.groups {
+            let figures = self.simulation.group_figures(*number);
+            let members = self.members(*number);
+            let members: Vec<_> = members.map(|(id, _)| self.simulation.figures(*id)).collect();
+            let entitled: u64 = members.iter().map(|member| member.entitlement).sum();
+            let protected: u64 = members.iter().map(|member| member.protected).sum();
+            let Contract {
+                reservation, limit, ..
+            } = *contract;
+            assert!(entitled <= figures.entitlement, "Bounded in a group");
+            assert!(protected <= limit, "Bounded in a group");
+            assert!((reservation..=limit).contains(&figures.entitlement), "Bounded");
+        }
     }
 }
 
@@ -199,6 +347,7 @@ fuzz_target!(|input: (Vec<[f64; 3]>, Vec<f64>, Vec<Step>)| {
     let mut world = World {
         simulation: Simulation::new(CAPACITY, policy),
         tenants: BTreeMap::new(),
+        groups: BTreeMap::new(),
         now: Duration::ZERO,
     };
     steps.into_iter().for_each(|step| world.step(step));

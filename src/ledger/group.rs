@@ -161,6 +161,13 @@ impl Group {
         signed(self.limit()).saturating_sub(signed(self.holding().charged()))
     }
 
+    /// Whether allowances bind in what is kept.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn is_contended(&self) -> bool {
+        // Relaxed: as in `Ledger::take`.
+        self.is_contended.load(Ordering::Relaxed)
+    }
+
     /// What is claimed of the surplus for the group.
     #[cfg(test)]
     pub(super) fn claim(&self) -> Pages {

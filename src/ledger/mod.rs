@@ -24,6 +24,7 @@
 //!   below its own, goes without.
 //! - **Work-conserving**: a charge within the limit is refused only without surplus beyond what is owed to lenders, or while
 //!   its tenant is above its allowance and another one, below its own, goes without: was refused what is not there.
+//! - **Entitled**: a charge within the entitlement and the limits is refused only without any surplus.
 //!
 //! A charge under [`OnLimit::Overdraft`] that may not be refused and finds nothing is *overdraft*: beside all claims,
 //! repaid by what is freed first.
@@ -287,14 +288,16 @@ impl Ledger {
 
     /// Takes `more` out of the group's room and the surplus, for an account that is charged `charged` then.
     fn take(&self, account: &Account, charged: Pages, more: Pages) -> Result<(), Refusal> {
+        // Who is within its entitlement waits for nobody: neither for who has less, nor for who is owed.
+        let is_entitled = charged <= account.entitlement();
         // Relaxed: a rule between rounds; whoever is a moment late had his loan before.
         let may_take = |is_contended: &AtomicBool| {
-            !is_contended.load(Ordering::Relaxed) || charged <= self.allowance(account)
+            is_entitled || !is_contended.load(Ordering::Relaxed) || charged <= self.allowance(account)
         };
         // Relaxed, as above.
         let owed = self.owed.load(Ordering::Relaxed);
         let is_lender = owed > 0 && charged <= account.wish();
-        let left_alone = if is_lender { 0 } else { owed };
+        let left_alone = if is_lender || is_entitled { 0 } else { owed };
         let taken = match self.group_of(account) {
             None if may_take(&self.is_contended) => {
                 let left = self.surplus.take(more, left_alone);
@@ -407,29 +410,6 @@ impl Ledger {
         if settled < pages {
             self.shrink_claim(account, pages - settled);
         }
-    }
-
-    // --- What is refused, and who hears of it ---
-
-    /// Counts that `account` was refused `pages` for good.
-    pub(crate) fn deny(&self, account: &Account, pages: Pages) {
-        account.count_denied(pages);
-        let charged = account.charged();
-        if charged < account.limit() && charged < self.allowance(account) {
-            // Relaxed, both: as in `take`.
-            self.is_contended.store(true, Ordering::Relaxed);
-            if let Some(group) = self.group_of(account) {
-                group.is_contended.store(true, Ordering::Relaxed);
-            }
-        }
-        self.dirty.mark(account.id());
-        self.alarm();
-    }
-
-    /// Has the rebalancer look soon.
-    fn alarm(&self) {
-        // Relaxed: who sleeps is woken by `heap`, which orders it.
-        self.is_alarmed.store(true, Ordering::Relaxed);
     }
 
     // --- The whole ---

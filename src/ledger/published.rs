@@ -1,4 +1,4 @@
-//! What the rebalancer tells the accounts, and what it asks them.
+//! What the rebalancer hears of the accounts, what it asks them, and what it tells them.
 //!
 //! Above: `rebalance/`, once a round. Below: `mod.rs`, which goes by it.
 
@@ -22,6 +22,30 @@ pub(crate) enum Wanted {
 }
 
 impl Ledger {
+    // --- What is refused, and who hears of it ---
+
+    /// Counts that `account` was refused `pages` for good.
+    pub(crate) fn deny(&self, account: &Account, pages: Pages) {
+        account.count_denied(pages);
+        let charged = account.charged();
+        let may_have = self.allowance(account).max(account.entitlement());
+        if charged < may_have.min(account.limit()) {
+            // Relaxed, both: as in `take`.
+            self.is_contended.store(true, Ordering::Relaxed);
+            if let Some(group) = self.group_of(account) {
+                group.is_contended.store(true, Ordering::Relaxed);
+            }
+        }
+        self.dirty.mark(account.id());
+        self.alarm();
+    }
+
+    /// Has the rebalancer look soon.
+    pub(super) fn alarm(&self) {
+        // Relaxed: who sleeps is woken by `heap`, which orders it.
+        self.is_alarmed.store(true, Ordering::Relaxed);
+    }
+
     // --- What there is to look at ---
 
     /// Whether there was an alarm since this was last asked.

@@ -145,6 +145,10 @@ impl Lists {
     }
 }
 
+/// Room for the wants that a search looks at one by one; kept for its memory.
+#[derive(Debug, Default)]
+pub(crate) struct Room(Vec<Sum>);
+
 /// The wants of all who share a level.
 #[derive(Clone, Debug)]
 pub(crate) struct Wants {
@@ -225,7 +229,7 @@ impl Wants {
     }
 
     /// The level that divides `pages`.
-    pub(crate) fn level(&self, lists: &Lists, pages: u64) -> Level {
+    pub(crate) fn level(&self, lists: &Lists, room: &mut Room, pages: u64) -> Level {
         if self.all.pages <= pages {
             return Level::UNLIMITED;
         }
@@ -247,28 +251,24 @@ impl Wants {
         // 2. In that one, who is met at the level that all who are left would rise to is met at any that follows.
         let at = last.unwrap_or(first + STEPS - 1);
         let mut rest = self.buckets[at];
-        let (mut listed, mut count) = ([Sum::default(); LISTED + 1], 0);
-        for want in lists.from(self.heads[at]).take(LISTED) {
-            rest.subtract(want);
-            listed[count] = Sum::of(want);
-            count += 1;
+        let listed = lists.from(self.heads[at]).take(LISTED);
+        room.0.clear();
+        room.0
+            .extend(listed.inspect(|want| rest.subtract(*want)).map(Sum::of));
+        if rest.claims > 0 {
+            room.0.push(rest);
         }
-        listed[count] = rest;
-        count += 1;
         loop {
             let level = ((pages - met) << FRACTION) / rising.max(1);
-            let before = core::mem::take(&mut count);
-            for at in 0..before {
-                let sum = listed[at];
+            let before = room.0.len();
+            room.0.retain(|sum| {
                 let rises = u128::from(level) * u128::from(sum.claims) < u128::from(sum.pages) << FRACTION;
-                if rises {
-                    listed[count] = sum;
-                    count += 1;
-                } else {
+                if !rises {
                     (met, rising) = (met + sum.pages, rising - sum.claims);
                 }
-            }
-            if count == before {
+                rises
+            });
+            if room.0.len() == before {
                 return Level(level);
             }
         }
@@ -302,7 +302,7 @@ mod tests {
             claim: 4 * weight,
         });
         let (sums, lists) = of(&wants);
-        let level = sums.level(&lists, 3000);
+        let level = sums.level(&lists, &mut Room::default(), 3000);
         assert_eq!(
             wants.map(|want| allowance(u64::MAX, 10, want.claim, level)),
             [1010, 2010]
@@ -312,10 +312,13 @@ mod tests {
     #[test]
     fn where_there_is_enough_only_limits_bind() {
         let (wants, lists) = of(&[Want { pages: 10, claim: 4 }]);
-        assert_eq!(wants.level(&lists, 10), Level::UNLIMITED);
+        assert_eq!(wants.level(&lists, &mut Room::default(), 10), Level::UNLIMITED);
         assert_eq!(allowance(70, 5, 4, Level::UNLIMITED), 70);
-        assert_eq!(Wants::new().level(&lists, 0), Level::UNLIMITED);
-        assert_eq!(wants.level(&lists, 0), Level(0));
+        assert_eq!(
+            Wants::new().level(&lists, &mut Room::default(), 0),
+            Level::UNLIMITED
+        );
+        assert_eq!(wants.level(&lists, &mut Room::default(), 0), Level(0));
     }
 
     #[test]
@@ -328,7 +331,7 @@ mod tests {
         let wants: Vec<Want> = (0..4 * LISTED).map(want).collect();
         let (sums, lists) = of(&wants);
         let pages = wants.len() as u64 * 2100;
-        let level = sums.level(&lists, pages);
+        let level = sums.level(&lists, &mut Room::default(), pages);
         let met: u64 = wants
             .iter()
             .map(|want| want.pages.min(level.pages(want.claim)))
@@ -351,7 +354,7 @@ mod tests {
         fn what_is_left_is_covered(wants in some_wants(), share in 0u64..=1000) {
             let (sums, lists) = of(&wants);
             let pages = sums.pages() / 1000 * share;
-            let level = sums.level(&lists, pages);
+            let level = sums.level(&lists, &mut Room::default(), pages);
             let met: u64 = wants.iter().map(|want| want.pages.min(level.pages(want.claim))).sum();
             if level == Level::UNLIMITED {
                 prop_assert_eq!(met, sums.pages());

@@ -13,7 +13,8 @@
 //!  ──────────────────────────────────────────────────────
 //!  round.rs      one round, step by step                  ┐
 //!  solver.rs     what is remembered between rounds        │ the frame
-//!  member.rs     one tenant of it                         ┘
+//!  member.rs     one tenant of it                         │
+//!  groups.rs     the groups of them                       ┘
 //!  contract.rs   entitlements: group first, then tenant   ─▶ fill.rs      water-filling in whole pages
 //!  demand.rs     what a tenant would use                  ─▶ estimate.rs  what a policy said, made safe
 //!  protect.rs    what of an entitlement is not lent       ─▶ decay.rs     half-lives in whole numbers
@@ -41,6 +42,7 @@ mod driver;
 mod estimate;
 mod fill;
 mod gauges;
+mod groups;
 mod guarded;
 mod known;
 mod lending;

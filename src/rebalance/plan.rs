@@ -85,46 +85,59 @@ pub(crate) fn transfers(
     bounds: Bounds,
     plan: &mut Vec<Transfer>,
 ) {
+    // By group, and in each in their order: most receivers have few siblings among the donors, if any.
+    let mut by_group: Vec<(GroupId, usize)> = (0..)
+        .zip(&donors)
+        .filter_map(|(place, donor)| Some((donor.group?, place)))
+        .collect();
+    by_group.sort_unstable();
     let mut most = bounds.most;
+    // Donors before this one have nothing left.
+    let mut first = 0;
     for receiver in receivers {
-        donors.retain(|donor| donor.gives >= bounds.least);
-        if donors.is_empty() {
+        while donors.get(first).is_some_and(|donor| donor.gives < bounds.least) {
+            first += 1;
+        }
+        if first == donors.len() || most < bounds.least {
             return;
         }
         let own = receiver.needs.min(room);
         room -= own;
         let mut needs = receiver.needs - own;
         // Siblings first, then everybody.
-        for siblings in [true, false] {
-            if siblings && receiver.group.is_none() {
+        let siblings = receiver.group.into_iter().flat_map(|group| {
+            let begin = by_group.partition_point(|(other, _)| *other < group);
+            let rest = by_group[begin..].iter();
+            rest.take_while(move |(other, _)| *other == group)
+                .map(|(_, place)| *place)
+        });
+        for place in siblings.chain(first..donors.len()) {
+            if needs < bounds.least || most < bounds.least {
+                break;
+            }
+            let donor = &mut donors[place];
+            let pages = needs.min(donor.gives).min(most);
+            if pages < bounds.least || donor.id == receiver.id {
                 continue;
             }
-            for donor in donors.iter_mut() {
-                if needs < bounds.least || most < bounds.least {
-                    break;
-                }
-                let pages = needs.min(donor.gives).min(most);
-                let passed_over = donor.id == receiver.id || (siblings && donor.group != receiver.group);
-                if pages < bounds.least || passed_over {
-                    continue;
-                }
-                plan.push(Transfer {
-                    from: donor.id,
-                    to: receiver.id,
-                    pages,
-                    reason: receiver.reason,
-                });
-                donor.gives -= pages;
-                needs -= pages;
-                most -= pages;
-            }
+            plan.push(Transfer {
+                from: donor.id,
+                to: receiver.id,
+                pages,
+                reason: receiver.reason,
+            });
+            donor.gives -= pages;
+            needs -= pages;
+            most -= pages;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::cases;
     use super::*;
+    use proptest::prelude::*;
 
     fn receiver(id: u16, group: Option<GroupId>, needs: u64) -> Receiver {
         let reason = Reason::Denied;
@@ -169,6 +182,61 @@ mod tests {
             Bounds::NONE,
         );
         assert_eq!(plan, [(6, 4, 30), (3, 4, 20)]);
+    }
+
+    /// The same in so many words: each receiver looks through all donors, its siblings first.
+    fn model(
+        receivers: &[Receiver],
+        mut donors: Vec<Donor>,
+        mut room: u64,
+        Bounds { least, mut most }: Bounds,
+    ) -> Vec<Transfer> {
+        let mut plan = Vec::new();
+        for receiver in receivers {
+            let own = receiver.needs.min(room);
+            room -= own;
+            let mut needs = receiver.needs - own;
+            for siblings in [true, false] {
+                for donor in &mut donors {
+                    let is_sibling = donor.group.is_some() && donor.group == receiver.group;
+                    let pages = needs.min(donor.gives).min(most);
+                    if pages < least || donor.id == receiver.id || (siblings && !is_sibling) {
+                        continue;
+                    }
+                    plan.push(Transfer {
+                        from: donor.id,
+                        to: receiver.id,
+                        pages,
+                        reason: receiver.reason,
+                    });
+                    (donor.gives, needs, most) = (donor.gives - pages, needs - pages, most - pages);
+                }
+            }
+        }
+        plan
+    }
+
+    proptest! {
+        #![proptest_config(cases())]
+
+        #[test]
+        fn the_plan_is_that_of_looking_through_all_donors(
+            receivers in prop::collection::vec((0u16..9, 0u16..4, 0u64..60), 0..6),
+            donors in prop::collection::vec((0u16..9, 0u16..4, 0u64..60), 0..6),
+            (room, least, most) in (0u64..40, 1u64..20, 0u64..200),
+        ) {
+            let group = |group| (group > 0).then_some(group);
+            let receivers: Vec<Receiver> =
+                receivers.iter().map(|(id, of, needs)| receiver(*id, group(*of), *needs)).collect();
+            let donors: Vec<Donor> = donors
+                .iter()
+                .map(|(id, of, gives)| Donor { id: *id, group: group(*of), gives: *gives })
+                .collect();
+            let bounds = Bounds { least, most };
+            let mut plan = Vec::new();
+            transfers(&receivers, donors.clone(), room, bounds, &mut plan);
+            prop_assert_eq!(plan, model(&receivers, donors, room, bounds));
+        }
     }
 
     #[test]

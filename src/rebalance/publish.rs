@@ -65,8 +65,8 @@ impl Control {
             lift(ledger);
         } else if is_first {
             ledger.publish_level(0, published(solver.level));
-            for (group, of_group) in &solver.groups {
-                ledger.publish_level(*group, published(of_group.level));
+            for (group, of_group) in solver.groups.iter() {
+                ledger.publish_level(group, published(of_group.level));
             }
         } else {
             for (group, level) in &decisions.levels {

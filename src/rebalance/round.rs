@@ -13,24 +13,22 @@
 //! ```
 //!
 //! - **Idempotent**: a second round at the same instant with the same readings decides nothing.
-//! - **Work**: O(observed + groups) but for the round after a change of contracts, τ or φ̄; the other loops end at the
-//!   constants below. With 10,000 tenants of which 100 changed, 35 µs, and 46 µs under scarcity (p99 73 and 90); with half
-//!   of them in 100 groups 46 and 80 (p99 90 and 142, which is above the 100 aimed at); for all tenants 1.5 to 1.9 ms
-//!   (`tests/timing.rs`; a Xeon of 2023, on which 10,000 floats are sorted in 250 µs).
+//! - **Work**: O(observed + groups whose level moves) but for the round after a change of contracts, τ or φ̄; the other loops
+//!   end at the constants below. With 10,000 tenants of which 100 changed, 36 µs, and 46 µs under scarcity (p99 70 and 85);
+//!   with half of them in 100 groups 39 and 57 (p99 82 and 100 to 120); for all tenants 1.5 to 1.9 ms (`tests/timing.rs`; a Xeon of
+//!   2023, on which 10,000 floats are sorted in 250 µs).
 
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
 
-use super::allowance::{Level, Lists, Want};
+use super::allowance::Level;
 use super::contract::{GroupId, entitlements};
 use super::decay::ONE;
-use super::estimate;
-use super::fill::MOST;
 use super::member::Member;
 use super::plan::{Bounds, Donor, Reason, Receiver, Transfer, transfers};
 use super::restoration::eta;
-use super::solver::{Group, Solver, Stale};
+use super::solver::{Solver, Stale};
 
 /// Wishes that a round raises besides those of tenants it observed, and receivers that it plans for.
 const RECEIVERS: usize = 128;
@@ -121,7 +119,7 @@ impl Solver {
         for id in &seen {
             surplus += self.evaluate(*id, urgent, &mut rising) as i64;
         }
-        let covered = self.covered();
+        let covered = self.groups.covered();
         let room = surplus.max(0) as u64;
         // 3. Allowances.
         self.level_out();
@@ -168,7 +166,7 @@ impl Solver {
         let groups: Vec<_> = self
             .groups
             .iter()
-            .map(|(id, group)| (*id, group.contract))
+            .map(|(id, group)| (id, group.contract))
             .collect();
         let (shares, group_shares) = entitlements(self.lendable, &parties, &groups);
         for ((id, member), share) in present.into_iter().zip(shares) {
@@ -176,9 +174,7 @@ impl Solver {
                 self.decisions.entitlements.push((id, share));
             }
         }
-        for (group, share) in self.groups.values_mut().zip(group_shares) {
-            (group.entitlement, group.changed) = (share, true);
-        }
+        self.groups.entitle(&group_shares);
     }
 
     /// Step 2: decides one wish and counts the member anew. A wish below what is protected is applied at once; the pages
@@ -216,7 +212,7 @@ impl Solver {
         self.count(id);
         let given = protected.max(charged) - wish.min(protected).max(charged);
         // In a group it is kept for its siblings, as far as it is reserved for them.
-        match group.and_then(|group| self.groups.get(&group)) {
+        match group.and_then(|group| self.groups.get(group)) {
             None => given,
             Some(group) => given - given.min(group.kept()),
         }
@@ -224,53 +220,19 @@ impl Solver {
 
     /// Step 3: finds the levels, of all and then of each group.
     fn level_out(&mut self) {
-        for (id, group) in self.groups.iter_mut().filter(|(_, group)| group.changed) {
-            let own = group
-                .wants
-                .pages()
-                .min(group.entitlement.saturating_sub(group.sums.wish));
-            let most = group
-                .contract
-                .limit
-                .saturating_sub(group.sums.wish)
-                .min(group.wants.pages());
-            let pages = most.saturating_sub(own);
-            let claim = if pages == 0 {
-                0
-            } else {
-                estimate::claim(group.contract.weight, 1.0)
-            };
-            let want = Want { pages, claim };
-            let who = Lists::of_group(*id);
-            self.wants.replace(&mut self.lists, who, group.want, want);
-            let idle = group
-                .contract
-                .reservation
-                .min(MOST)
-                .saturating_sub(group.sums.wish + own);
-            self.own = self.own + own - group.own;
-            self.idle = self.idle + idle - group.idle;
-            (group.want, group.own, group.idle) = (want, own, idle);
-        }
-        let left = self
-            .lendable
-            .saturating_sub(self.sums.wish + self.own + self.idle);
-        let level = self.wants.level(&self.lists, left);
+        self.groups.claim(&mut self.wants, &mut self.lists);
+        let taken = self.sums.wish + self.groups.own + self.groups.idle;
+        let level = self
+            .wants
+            .level(&self.lists, &mut self.room, self.lendable.saturating_sub(taken));
         let moved = core::mem::replace(&mut self.level, level) != level;
+        let levels = &mut self.decisions.levels;
         if moved {
-            self.decisions.levels.push((None, level));
+            levels.push((None, level));
         }
-        for (id, group) in &mut self.groups {
-            if moved || core::mem::take(&mut group.changed) {
-                let Group { want, own, .. } = *group;
-                group.changed = false;
-                let left = own + level.pages(want.claim).min(want.pages);
-                let inside = group.wants.level(&self.lists, left);
-                if core::mem::replace(&mut group.level, inside) != inside {
-                    self.decisions.levels.push((Some(*id), inside));
-                }
-            }
-        }
+        let publish = |id, inside| levels.push((Some(id), inside));
+        self.groups
+            .level_out(&self.lists, &mut self.room, level, moved, publish);
     }
 
     /// Step 4: while a debt is open, who holds more than its allowance gives back what it frees. Looks at those observed
@@ -284,8 +246,9 @@ impl Solver {
                 self.cursor = (self.cursor + 1) % members;
                 self.freeze_or_thaw(self.cursor as u16, open);
             }
-        } else if self.frozen > 0 {
-            (0..members).for_each(|index| self.freeze_or_thaw(index as u16, open));
+        } else {
+            let frozen: Vec<u16> = self.frozen.iter().collect();
+            frozen.into_iter().for_each(|id| self.freeze_or_thaw(id, open));
         }
     }
 
@@ -295,7 +258,7 @@ impl Solver {
         if member.frozen == over {
             return;
         }
-        self.frozen = if over { self.frozen + 1 } else { self.frozen - 1 };
+        self.frozen.put(id, over.then_some(0));
         if let Some(member) = self.member_mut(id) {
             member.frozen = over;
         }
@@ -410,20 +373,14 @@ impl Solver {
         (Reverse(self.member(id).map_or(0, credit)), id)
     }
 
-    /// What is kept for groups, as far as it pays for what their members are owed: it does for nobody else.
-    fn covered(&self) -> u64 {
-        let groups = self.groups.values();
-        groups.map(|group| group.kept().min(group.sums.owed)).sum()
-    }
-
     /// What is owed by the surplus.
     pub(super) fn owed_by_surplus(&self) -> u64 {
-        self.sums.owed - self.covered()
+        self.sums.owed - self.groups.covered()
     }
 
     /// Whether something is kept for its group.
     fn is_kept_for(&self, member: &Member) -> bool {
-        let group = member.party.group.and_then(|group| self.groups.get(&group));
+        let group = member.party.group.and_then(|group| self.groups.get(group));
         group.is_some_and(|group| group.kept() > 0)
     }
 

@@ -17,12 +17,12 @@ use super::publish::FIRST_SPAN;
 use super::solver::Settings;
 use super::world::{Place, World};
 use crate::base::units::PAGE;
-use crate::ledger::{Account, Ledger, Pages, Purpose};
+use crate::ledger::{Account, GROUPS, Group, Ledger, NO_LIMIT, Pages, Purpose};
 use crate::span::Tag;
 
 pub use crate::ledger::OnLimit;
 
-/// What a tenant is promised.
+/// What a tenant is promised, or a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contract {
     /// 1 to 10,000.
@@ -59,6 +59,19 @@ pub struct Figures {
     pub demand: u64,
     /// Whether what it frees goes back at once.
     pub frozen: bool,
+}
+
+/// What there is to read of a group. Sizes in pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupFigures {
+    /// E.
+    pub entitlement: u64,
+    /// What of its reservation no member claims: kept for them.
+    pub kept: u64,
+    /// What is left of its limit; below zero what is missing.
+    pub room: i64,
+    /// Whether a member goes without, so that allowances bind in what is kept, too.
+    pub waits: bool,
 }
 
 /// What a round came to. Sizes in pages.
@@ -119,6 +132,11 @@ impl Simulation {
 
     /// A tenant joins. Its id is one that nobody has.
     pub fn add(&mut self, contract: Contract) -> u16 {
+        self.add_to(0, contract)
+    }
+
+    /// A tenant joins a group, or none (0).
+    pub fn add_to(&mut self, group: u16, contract: Contract) -> u16 {
         let slots = &mut self.accounts.slots;
         let index = slots.iter().position(|slot| slot.tag == Tag::NOBODY);
         let index = index.unwrap_or(slots.len());
@@ -135,6 +153,7 @@ impl Simulation {
         let slot = &mut slots[index];
         (slot.tag, slot.pool) = (Tag::new(id, self.generation), Pool::default());
         slot.account.reset();
+        slot.account.set_group(group);
         self.set_contract(id, contract);
         // What is reserved is there from the start, or the tenant would not be admitted.
         let kept = contract.reservation.max(FIRST_SPAN).min(contract.limit);
@@ -158,6 +177,41 @@ impl Simulation {
         assert_eq!(account.charged(), 0, "who leaves is charged nothing");
         self.accounts.slots[usize::from(id) - 1].tag = Tag::NOBODY;
         self.accounts.ledger.touch(id);
+    }
+
+    /// A group is made, and its number, if what it reserves is there and a number is vacant.
+    pub fn add_group(&mut self, contract: Contract) -> Option<u16> {
+        let is_vacant = |number: &u16| !self.group(*number).is_used();
+        let number = (1..GROUPS as u16).find(is_vacant)?;
+        self.set_group(number, contract).then_some(number)
+    }
+
+    /// Promises a group something else, if what it reserves is there; says so.
+    pub fn set_group(&mut self, number: u16, contract: Contract) -> bool {
+        let (ledger, group) = (&self.accounts.ledger, self.group(number));
+        if ledger.promise(group, contract.reservation).is_err() {
+            return false;
+        }
+        group.set_weight(contract.weight);
+        group.set_limit(contract.limit);
+        group.set_used(true);
+        ledger.touch_groups();
+        true
+    }
+
+    /// A group that nobody is in any more is gone.
+    pub fn remove_group(&mut self, number: u16) {
+        let mut there = self.accounts.slots.iter().filter(|slot| slot.tag != Tag::NOBODY);
+        assert!(
+            there.all(|slot| slot.account.group() != number),
+            "nobody is in a group that goes"
+        );
+        let (ledger, group) = (&self.accounts.ledger, self.group(number));
+        let promised = ledger.promise(group, 0);
+        assert!(promised.is_ok(), "less is always there");
+        group.set_limit(NO_LIMIT);
+        group.set_used(false);
+        ledger.touch_groups();
     }
 
     /// Charges, as an allocation that can be told no. Says whether it was granted; who gives up says so by
@@ -239,6 +293,19 @@ impl Simulation {
         }
     }
 
+    /// What there is to read of a group.
+    pub fn group_figures(&self, number: u16) -> GroupFigures {
+        let solved = self.control.solver.as_ref();
+        let solved = solved.and_then(|solver| solver.groups.get(number));
+        let group = self.group(number);
+        GroupFigures {
+            entitlement: solved.map_or(0, |group| group.entitlement),
+            kept: group.kept(),
+            room: group.room(),
+            waits: group.is_contended(),
+        }
+    }
+
     /// Whether what a tenant frees goes back at once.
     pub fn is_frozen(&self, id: u16) -> bool {
         self.account(id).is_frozen()
@@ -257,6 +324,11 @@ impl Simulation {
     /// What anybody may still claim.
     pub fn surplus(&self) -> i64 {
         self.accounts.ledger.surplus()
+    }
+
+    fn group(&self, number: u16) -> &Group {
+        let group = self.accounts.ledger.group(number);
+        group.expect("a number from 1 on, below the number of places")
     }
 
     fn account(&self, id: u16) -> &Account {

@@ -17,17 +17,18 @@
 //! - **Promised**: ΣP\* ≤ ΣE ≤ C − H, and every P\* keeps its bounds, whatever was read or estimated.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::allowance::{Level, Lists, Want, Wants};
+use super::allowance::{Level, Lists, Room, Want, Wants};
 use super::buckets::{self, BUCKETS, Ranking};
 use super::contract::{Contract, GroupId, Party};
 use super::credit::LentShare;
 use super::decay::{ONE, micros};
 use super::estimate;
 use super::fill::MOST;
+use super::groups::Groups;
 use super::lending::satisfaction;
 use super::member::{Member, Part, Reading};
 use super::policy;
@@ -73,28 +74,6 @@ pub(super) enum Stale {
     Entitlements,
 }
 
-/// A group of tenants.
-#[derive(Debug)]
-pub(super) struct Group {
-    pub(super) contract: Contract,
-    /// E of the group.
-    pub(super) entitlement: u64,
-    /// The sums over its members (**Counted**).
-    pub(super) sums: Part,
-    /// Its members' wants.
-    pub(super) wants: Box<Wants>,
-    /// What it wants beyond its own, as counted at the top.
-    pub(super) want: Want,
-    /// What of its members' wants its own entitlement covers: siblings' surplus first.
-    pub(super) own: u64,
-    /// What of its reservation is neither wished to be protected nor wanted: lent to nobody.
-    pub(super) idle: u64,
-    /// The level inside it.
-    pub(super) level: Level,
-    /// Whether its members changed since `want` and `own` were computed.
-    pub(super) changed: bool,
-}
-
 /// The solver.
 #[derive(Debug)]
 pub(crate) struct Solver {
@@ -108,7 +87,7 @@ pub(crate) struct Solver {
     pub(super) comes_back_due: Duration,
     /// By id.
     pub(super) members: Vec<Option<Member>>,
-    pub(super) groups: BTreeMap<GroupId, Group>,
+    pub(super) groups: Groups,
     pub(super) stale: Stale,
     /// The sums over all members (**Counted**).
     pub(super) sums: Part,
@@ -116,10 +95,7 @@ pub(crate) struct Solver {
     pub(super) wants: Box<Wants>,
     /// Whose they are, and those inside groups.
     pub(super) lists: Lists,
-    /// What groups' own entitlements cover of their wants, in all.
-    pub(super) own: u64,
-    /// What of groups' reservations is lent to nobody although nobody wants it, in all.
-    pub(super) idle: u64,
+    pub(super) room: Room,
     pub(super) level: Level,
     pub(super) lent: LentShare,
     /// Whose wish takes more than was granted, by credit.
@@ -138,7 +114,8 @@ pub(crate) struct Solver {
     pub(super) seen: Vec<u16>,
     /// Whether one of them was refused.
     pub(super) denied: bool,
-    pub(super) frozen: usize,
+    /// Who is frozen, all at one place.
+    pub(super) frozen: Ranking,
     /// Where the last round stopped to look who holds more than its allowance.
     pub(super) cursor: usize,
     pub(super) round: u64,
@@ -176,13 +153,12 @@ impl Solver {
             comes_back: ComesBack::default(),
             comes_back_due: Duration::ZERO,
             members: Vec::new(),
-            groups: BTreeMap::new(),
+            groups: Groups::default(),
             stale: Stale::Nothing,
             sums: Part::default(),
             wants: Box::new(Wants::new()),
             lists: Lists::default(),
-            own: 0,
-            idle: 0,
+            room: Room::default(),
             level: Level::UNLIMITED,
             lent: LentShare::default(),
             owed: Ranking::new(2 * BUCKETS),
@@ -193,7 +169,7 @@ impl Solver {
             overdue: VecDeque::new(),
             seen: Vec::new(),
             denied: false,
-            frozen: 0,
+            frozen: Ranking::new(1),
             cursor: 0,
             round: 0,
             now: Duration::ZERO,
@@ -222,8 +198,8 @@ impl Solver {
                 let (part, want) = (member.part, core::mem::take(&mut member.want));
                 let old = core::mem::replace(&mut member.party, party);
                 self.count_want(id, old.group, want, Want::default());
-                count_part(&mut self.groups, old.group, &part, &Part::default());
-                count_part(&mut self.groups, group, &Part::default(), &part);
+                self.groups.count_part(old.group, &part, &Part::default());
+                self.groups.count_part(group, &Part::default(), &part);
             }
             vacant => *vacant = Some(Member::new(party, self.now, self.lent)),
         }
@@ -238,10 +214,14 @@ impl Solver {
         let group = member.party.group;
         self.sums.replace(&member.part, &Part::default());
         self.count_want(id, group, member.want, Want::default());
-        count_part(&mut self.groups, group, &member.part, &Part::default());
-        self.frozen -= usize::from(member.frozen);
+        self.groups.count_part(group, &member.part, &Part::default());
         self.borrowers.put(id, None);
-        for ranking in [&mut self.owed, &mut self.hungry, &mut self.donors] {
+        for ranking in [
+            &mut self.owed,
+            &mut self.hungry,
+            &mut self.donors,
+            &mut self.frozen,
+        ] {
             ranking.put(id, None);
         }
         self.stale = Stale::Entitlements;
@@ -249,37 +229,21 @@ impl Solver {
 
     /// A group is made, or has another contract now.
     pub(crate) fn set_group(&mut self, id: GroupId, contract: Contract) {
-        self.groups
-            .entry(id)
-            .or_insert_with(|| Group {
-                contract,
-                entitlement: 0,
-                sums: Part::default(),
-                wants: Box::new(Wants::new()),
-                want: Want::default(),
-                own: 0,
-                idle: 0,
-                level: Level::UNLIMITED,
-                changed: true,
-            })
-            .contract = contract;
+        self.groups.set(id, contract);
         self.stale = Stale::Entitlements;
     }
 
     /// Whether there is such a group.
     #[cfg(test)]
     pub(crate) fn has_group(&self, id: GroupId) -> bool {
-        self.groups.contains_key(&id)
+        self.groups.get(id).is_some()
     }
 
     /// A group is gone; its members have left it.
     pub(crate) fn remove_group(&mut self, id: GroupId) {
-        if let Some(group) = self.groups.remove(&id) {
+        if let Some(want) = self.groups.remove(id) {
             let who = Lists::of_group(id);
-            self.wants
-                .replace(&mut self.lists, who, group.want, Want::default());
-            self.own -= group.own;
-            self.idle -= group.idle;
+            self.wants.replace(&mut self.lists, who, want, Want::default());
             self.stale = Stale::Entitlements;
         }
     }
@@ -337,7 +301,8 @@ impl Solver {
         self.member(id).is_some_and(|member| {
             let Reading { charged, denied, .. } = member.reading;
             let is_there = surplus >= denied.max(self.settings.span).cast_signed();
-            denied > 0 && !is_there && charged < member.allowance(self.level_of(member))
+            let may_have = member.allowance(self.level_of(member)).max(member.entitlement);
+            denied > 0 && !is_there && charged < may_have
         })
     }
 
@@ -372,7 +337,7 @@ impl Solver {
 
     /// The level that a member's allowance goes by.
     pub(super) fn level_of(&self, member: &Member) -> Level {
-        let group = member.party.group.and_then(|group| self.groups.get(&group));
+        let group = member.party.group.and_then(|group| self.groups.get(group));
         group.map_or(self.level, |group| group.level)
     }
 
@@ -383,7 +348,7 @@ impl Solver {
         };
         let (party, part, want) = (member.party, member.measure(&self.settings), member.wants());
         self.sums.replace(&member.part, &part);
-        count_part(&mut self.groups, party.group, &member.part, &part);
+        self.groups.count_part(party.group, &member.part, &part);
         let old = core::mem::replace(&mut member.want, want);
         member.part = part;
         self.count_want(id, party.group, old, want);
@@ -416,13 +381,9 @@ impl Solver {
             return;
         }
         let (lists, who) = (&mut self.lists, u32::from(id));
-        match group.map(|group| self.groups.get_mut(&group)) {
+        match group {
             None => self.wants.replace(lists, who, old, new),
-            Some(Some(group)) => {
-                group.wants.replace(lists, who, old, new);
-                group.changed = true;
-            }
-            Some(None) => {}
+            Some(group) => self.groups.count_want(group, lists, who, old, new),
         }
     }
 
@@ -437,27 +398,26 @@ impl Solver {
             let of_group = members().filter(move |member| member.party.group == group);
             of_group.map(|member| member.want)
         };
-        for (id, group) in &self.groups {
+        for (id, group) in self.groups.iter() {
             assert!(
-                group.wants.are(&self.lists, wants(Some(*id))),
+                group.wants.are(&self.lists, wants(Some(id))),
                 "Counted: the wants of group {id}"
             );
             let mut sums = Part::default();
-            let members = members().filter(|member| member.party.group == Some(*id));
+            let members = members().filter(|member| member.party.group == Some(id));
             members.for_each(|member| sums.replace(&Part::default(), &member.part));
             assert!(group.sums == sums, "Counted: {:?} and {sums:?}", group.sums);
         }
-        let of_groups = self.groups.values().map(|group| group.want);
+        let of_groups = self.groups.iter().map(|(_, group)| group.claim.want);
         assert!(
             self.wants.are(&self.lists, wants(None).chain(of_groups)),
             "Counted: the wants at the top"
         );
-        let sum = |part: fn(&Group) -> u64| self.groups.values().map(part).sum::<u64>();
-        assert_eq!(
-            (self.own, self.idle),
-            (sum(|group| group.own), sum(|group| group.idle))
-        );
-        assert_eq!(self.frozen, members().filter(|member| member.frozen).count());
+        self.groups.assert_invariants(&self.lists, self.level);
+        for (id, member) in (0..).zip(&self.members) {
+            let is_frozen = member.as_ref().is_some_and(|member| member.frozen);
+            assert_eq!(self.frozen.contains(id), is_frozen, "Counted: who is frozen");
+        }
         if self.stale < Stale::Entitlements {
             for member in members() {
                 let (entitlement, contract) = (member.entitlement, member.party.contract);
@@ -470,20 +430,5 @@ impl Solver {
             let promised: u64 = members().map(|member| member.entitlement).sum();
             assert!(self.sums.wish <= promised && promised <= self.lendable);
         }
-    }
-}
-
-/// What a tenant adds to the sums changes, and with it its group's.
-fn count_part(groups: &mut BTreeMap<GroupId, Group>, group: Option<GroupId>, old: &Part, new: &Part) {
-    if let Some(group) = group.and_then(|group| groups.get_mut(&group)) {
-        group.sums.replace(old, new);
-        group.changed |= old.wish != new.wish;
-    }
-}
-
-impl Group {
-    /// What of its reservation none of its members claims: protected for all of them, lent to nobody.
-    pub(super) fn kept(&self) -> u64 {
-        self.contract.reservation.saturating_sub(self.sums.claimed)
     }
 }

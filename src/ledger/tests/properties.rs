@@ -111,7 +111,7 @@ impl Bench {
         }
     }
 
-    /// **No false refusal**, **Work-conserving**, **Bounded**: what a charge must come to.
+    /// **No false refusal**, **Work-conserving**, **Entitled**, **Bounded**: what a charge must come to.
     fn charge(&mut self, who: usize, pages: u64, purpose: Purpose) -> Result<Granted, TestCaseError> {
         let (ledger, account) = (&self.ledger, &self.accounts[who]);
         let charged = account.charged();
@@ -129,6 +129,8 @@ impl Bench {
         };
         let unowed = ledger.surplus() - signed(ledger.owed.load(Ordering::Relaxed));
         let is_lendable = unowed.min(room) >= signed(pages) && account.unbudgeted() == 0;
+        let is_there = ledger.surplus().min(room) >= signed(pages) && account.unbudgeted() == 0;
+        let is_entitled = within(account.entitlement()) && within(account.limit());
         let granted = ledger.charge(account, pages, purpose);
         match granted {
             Ok(_) => prop_assert!(may_exceed || account.charged() <= account.limit().max(charged)),
@@ -145,6 +147,7 @@ impl Bench {
                     "Work-conserving: {:?}",
                     refusal
                 );
+                prop_assert!(!is_there || !is_entitled, "Entitled: {:?}", refusal);
                 prop_assert!(
                     !may_exceed || charged + pages > MOST_CHARGED,
                     "an account holds no more"
@@ -214,6 +217,7 @@ impl Bench {
             }
             Step::Owe { who, pages } => {
                 self.accounts[who].set_wish(2 * pages);
+                self.accounts[who].set_entitlement(3 * pages);
                 self.ledger.publish_owed(pages);
             }
             Step::Deny { who } => self.ledger.deny(&self.accounts[who], 1),
@@ -420,6 +424,21 @@ fn what_comes_back_is_the_lenders_first() {
     assert_eq!(ask(&borrower, 1), Err(Refusal::Capacity), "nothing is left");
     ledger.uncharge(&borrower, 1);
     assert_eq!(ask(&borrower, 1), Ok(()), "nothing is owed");
+}
+
+#[test]
+fn who_is_within_its_entitlement_waits_for_nobody() {
+    let (ledger, entitled, greedy) = (ledger(1000), Account::new(1), Account::new(2));
+    let ask = |account, pages| ledger.charge(account, pages, Purpose::Ambient).map(drop);
+    assert_eq!(ask(&greedy, 500), Ok(()));
+    // Nobody foresaw that it wants anything; allowances are nothing, and all that is left is owed to a third.
+    entitled.set_entitlement(300);
+    ledger.publish_level(0, 0);
+    ledger.publish_owed(ledger.surplus().unsigned_abs());
+    ledger.begin_contention();
+    assert_eq!(ask(&greedy, 1), Err(Refusal::Capacity));
+    assert_eq!(ask(&entitled, 300), Ok(()));
+    assert_eq!(ask(&entitled, 1), Err(Refusal::Capacity), "beyond it, as anybody");
 }
 
 #[test]

@@ -20,9 +20,10 @@ enum Event {
     Leave {
         id: u16,
     },
+    /// Made or changed, or gone with all in it.
     Group {
         id: u16,
-        contract: Contract,
+        contract: Option<Contract>,
     },
     Lendable {
         pages: u64,
@@ -75,7 +76,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         3 => (id(), contract(), prop::option::of(0u16..2)).prop_map(|(id, contract, group)| Event::Join { id, contract, group }),
         1 => id().prop_map(|id| Event::Leave { id }),
-        1 => (0u16..2, contract()).prop_map(|(id, contract)| Event::Group { id, contract }),
+        1 => (0u16..2, prop::option::weighted(0.8, contract())).prop_map(|(id, contract)| Event::Group { id, contract }),
         1 => prop_oneof![4 => 0u64..5000, 1 => Just(MOST)].prop_map(|pages| Event::Lendable { pages }),
         6 => (id(), prop_oneof![9 => 1u64..800, 1 => 1..MOST]).prop_map(|(id, pages)| Event::Want { id, pages }),
         2 => (id(), 1u64..800).prop_map(|(id, pages)| Event::Empty { id, pages }),
@@ -95,7 +96,10 @@ fn happen(world: &mut World, event: Event) {
             world.join(id, contract, group);
         }
         Event::Leave { id } if joined(world, id) => world.leave(id),
-        Event::Group { id, contract } => world.set_group(id, contract),
+        Event::Group { id, contract } => match contract {
+            Some(contract) => world.set_group(id, contract),
+            None => world.remove_group(id),
+        },
         Event::Lendable { pages } => {
             world.lendable = pages;
             world.solver.set_lendable(pages);

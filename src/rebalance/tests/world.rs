@@ -114,6 +114,19 @@ impl World {
         self.solver.set_group(id, contract);
     }
 
+    /// A group and all in it are gone.
+    pub(super) fn remove_group(&mut self, id: GroupId) {
+        let members = (0..).zip(&self.accounts).filter_map(|(member, account)| {
+            let is_in_it = account.as_ref()?.group == Some(id);
+            is_in_it.then_some(member)
+        });
+        let members: Vec<u16> = members.collect();
+        members.into_iter().for_each(|member| self.leave(member));
+        self.promised.remove(&id);
+        self.levels.retain(|(group, _)| *group != Some(id));
+        self.solver.remove_group(id);
+    }
+
     /// What is promised to a group and claimed by none of its members.
     fn kept(&self, group: Option<GroupId>) -> u64 {
         let Some(promised) = group.and_then(|group| self.promised.get(&group)) else {
@@ -169,6 +182,8 @@ impl World {
             .find(|(group, _)| *group == account.group);
         let level = level.map_or(Level::UNLIMITED, |(_, level)| *level);
         let allowed = allowance(account.contract.limit, protected, account.claim, level);
+        let entitlement = self.solver.figures(id).map_or(0, |figures| figures.entitlement);
+        let allowed = allowed.max(entitlement);
         let after = charged + pages;
         let loan = after.saturating_sub(charged.max(protected));
         // What is kept for its group is nobody else's, whoever waits.
@@ -231,7 +246,28 @@ impl World {
         self.binds = core::mem::take(&mut self.refused);
         self.apply(&decisions);
         self.solver.assert_invariants();
+        self.assert_told(&decisions);
         decisions
+    }
+
+    /// Checks that whoever goes by what was told goes by what holds: levels, and who is frozen.
+    fn assert_told(&self, decisions: &Decisions) {
+        let told = |group: Option<GroupId>| {
+            let last = self.levels.iter().rev().find(|(other, _)| *other == group);
+            last.map_or(Level::UNLIMITED, |(_, level)| *level)
+        };
+        assert_eq!(told(None), self.solver.level, "the level of all is told");
+        for (id, group) in self.solver.groups.iter() {
+            assert_eq!(told(Some(id)), group.level, "the level of group {id} is told");
+        }
+        for (id, account) in (0..).zip(&self.accounts) {
+            let Some(account) = account else { continue };
+            assert_eq!(account.frozen, self.solver.frozen.contains(id));
+            assert!(
+                !account.frozen || decisions.debt > 0,
+                "without a debt nobody is frozen"
+            );
+        }
     }
 
     /// What the driver does with decisions.
