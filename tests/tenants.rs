@@ -13,6 +13,7 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
+use common::well_in_child;
 use tenancy::{Charge, Error, InTenant, OnLimit, Tenancy, Tenant};
 
 #[global_allocator]
@@ -609,53 +610,58 @@ fn a_name_is_free_as_soon_as_its_tenant_has_retired() {
 
 #[test]
 fn a_number_is_used_again_only_when_drained_and_never_with_the_same_generation() {
-    let first = tenant("number");
-    let kept = first.in_scope(|| vec![1u8; 50_000]);
-    let charge = first.try_charge(PAGE).unwrap();
-    first.retire().unwrap();
-    let taken =
-        |label: &str| -> Vec<Tenant> { (0..64).map(|i| tenant(&format!("number {label} {i}"))).collect() };
-    let while_live = taken("live");
-    assert!(
-        while_live
-            .iter()
-            .all(|other| other.id().index() != first.id().index())
-    );
-    drop(kept);
-    let while_charged = taken("charged");
-    assert!(
-        while_charged
-            .iter()
-            .all(|other| other.id().index() != first.id().index())
-    );
-    drop(charge);
-    tenancy::maintain();
-    // Vacant numbers are taken in turn; it comes up sooner or later.
-    let mut again = None;
-    for round in 0..200 {
-        let next = tenant(&format!("number again {round}"));
-        if next.id().index() == first.id().index() {
-            again = Some(next);
-            break;
+    // Alone in a process: the other tests here would take the number.
+    let name = "a_number_is_used_again_only_when_drained_and_never_with_the_same_generation";
+    well_in_child(name, 60, || {
+        let first = tenant("number");
+        let kept = first.in_scope(|| vec![1u8; 50_000]);
+        let charge = first.try_charge(PAGE).unwrap();
+        first.retire().unwrap();
+        let taken = |label: &str| -> Vec<Tenant> {
+            (0..64).map(|i| tenant(&format!("number {label} {i}"))).collect()
+        };
+        let while_live = taken("live");
+        assert!(
+            while_live
+                .iter()
+                .all(|other| other.id().index() != first.id().index())
+        );
+        drop(kept);
+        let while_charged = taken("charged");
+        assert!(
+            while_charged
+                .iter()
+                .all(|other| other.id().index() != first.id().index())
+        );
+        drop(charge);
+        tenancy::maintain();
+        // Vacant numbers are taken in turn; it comes up sooner or later.
+        let mut again = None;
+        for round in 0..200 {
+            let next = tenant(&format!("number again {round}"));
+            if next.id().index() == first.id().index() {
+                again = Some(next);
+                break;
+            }
+            next.retire().unwrap();
         }
-        next.retire().unwrap();
-    }
-    let again = again.expect("the number is used again");
-    assert!(again.id().generation() > first.id().generation());
-    assert_ne!(again, first);
-    assert_eq!(first.stats().charged, 0);
-    let more = again.in_scope(|| vec![1u8; 50_000]);
-    assert_eq!(
-        first.stats().charged,
-        0,
-        "the dead handle does not read the new tenant"
-    );
-    first.in_scope(|| assert_eq!(Tenant::current(), Tenant::root(), "nor enter it"));
-    drop(more);
-    while_live
-        .into_iter()
-        .chain(while_charged)
-        .for_each(|other| other.retire().unwrap());
+        let again = again.expect("the number is used again");
+        assert!(again.id().generation() > first.id().generation());
+        assert_ne!(again, first);
+        assert_eq!(first.stats().charged, 0);
+        let more = again.in_scope(|| vec![1u8; 50_000]);
+        assert_eq!(
+            first.stats().charged,
+            0,
+            "the dead handle does not read the new tenant"
+        );
+        first.in_scope(|| assert_eq!(Tenant::current(), Tenant::root(), "nor enter it"));
+        drop(more);
+        while_live
+            .into_iter()
+            .chain(while_charged)
+            .for_each(|other| other.retire().unwrap());
+    });
 }
 
 #[test]

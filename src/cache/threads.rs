@@ -151,7 +151,7 @@ impl Threads {
     }
 
     /// In the child: takes leave of all threads but `survivor`, which are no more. What they were in the middle of is
-    /// lost to the child: at most a block or a magazine each.
+    /// lost to the child: at most a block, a magazine or a window each.
     ///
     /// # Safety
     ///
