@@ -365,11 +365,16 @@ impl Pool {
         let granted = shared
             .ledger
             .charge(&self.account, request.pages as u64, request.purpose)?;
-        let fit = request.fit.unwrap_or_else(|| shared.spans.fit());
-        match shared
-            .spans
-            .take(request.pages, request.align, fit, &shared.metadata)
-        {
+        let (fit, metadata) = (
+            request.fit.unwrap_or_else(|| shared.spans.fit()),
+            &shared.metadata,
+        );
+        let taken = if request.kind == Kind::NURSERY {
+            shared.spans.take_page(fit, metadata)
+        } else {
+            shared.spans.take(request.pages, request.align, fit, metadata)
+        };
+        match taken {
             Some(mut span) => {
                 let inherit = &mut |from, pages| self.inherit(shared, from, pages);
                 span.claim(self.tag(), request.kind, request.zero, inherit);
@@ -388,6 +393,13 @@ impl Pool {
         span.disown(self.tag());
         shared.spans.give(span);
         shared.ledger.uncharge(&self.account, pages);
+    }
+
+    /// The same for a page of the nursery.
+    fn release_page(&self, shared: &Shared, mut page: Span) {
+        page.disown(self.tag());
+        shared.spans.give_page(page);
+        shared.ledger.uncharge(&self.account, 1);
     }
 
     fn bin(&self, shared: &Shared, class: usize) -> Option<&'static Bin> {

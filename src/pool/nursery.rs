@@ -98,7 +98,7 @@ impl Pool {
         // SAFETY: the caller's promise.
         let emptied = unsafe { self.nursery.lock().lines.give(block, size / LINE) };
         if let Some(page) = emptied {
-            self.release(shared, page);
+            self.release_page(shared, page);
         }
     }
     /// Gives the free lines of a quarter of one of its pages back to the nursery.
@@ -110,7 +110,7 @@ impl Pool {
         // SAFETY: the caller's promise.
         let emptied = unsafe { self.nursery.lock().lines.give_quarter(quarter) };
         if let Some(page) = emptied {
-            self.release(shared, page);
+            self.release_page(shared, page);
         }
     }
 }

@@ -7,6 +7,7 @@
 //!   ├─ Chunk        address space of 64 MiB to 1 GiB, a bit per segment                chunk.rs
 //!   ├─ Record       what is known of a 2 MiB segment; buckets by longest free run      record.rs
 //!   ├─ Map          address → record                                                   map.rs
+//!   ├─ Loose        single pages between two takers, beside the lock                   loose.rs
 //!   └─ large blocks whole segments, or a mapping of their own                          large.rs
 //!  Span             a run of pages in hand: its header rows, owner words, scrubbing    segment.rs
 //!  OwnerWord        whose a page is                                                    owner.rs
@@ -19,6 +20,7 @@
 
 mod chunk;
 pub(crate) mod large;
+mod loose;
 mod map;
 pub(crate) mod metadata;
 pub(crate) mod owner;

@@ -30,6 +30,7 @@ impl Spans {
         }
         drop(state);
         if is_due {
+            self.collect_loose();
             self.purge_idle(
                 |record_idle_since| now.saturating_sub(record_idle_since) >= delay,
                 usize::MAX,
@@ -40,6 +41,7 @@ impl Spans {
     /// Purges idle segments, oldest index first, until at most `keep` bytes of free memory have backing; then, if that
     /// is not enough, free runs of segments in use. For `maintain()`.
     pub(crate) fn trim(&self, keep: usize) {
+        self.collect_loose();
         let dirty = self.dirty_bytes();
         let mut excess = dirty.saturating_sub(keep);
         excess = excess.saturating_sub(self.purge_idle(|_| true, excess));

@@ -13,6 +13,7 @@
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use super::chunk::{Chunk, MAX_SEGMENTS, MIN_SEGMENTS};
+use super::loose::Loose;
 use super::map::Map;
 use super::metadata::{Metadata, Table};
 use super::owner::Tag;
@@ -43,6 +44,7 @@ const GIVES_PER_LOOK: u32 = 64;
 pub(crate) struct Spans {
     pub(super) os: &'static dyn Os,
     pub(super) state: Lock<State>,
+    loose: Loose,
     /// How runs are chosen; a [`Fit`]. Written by `configure`.
     fit: AtomicU8,
     huge_pages: AtomicU8,
@@ -88,6 +90,7 @@ impl Spans {
                         gives: 0,
                     },
                 ),
+                loose: Loose::new(),
                 fit: AtomicU8::new(Fit::Best as u8),
                 huge_pages: AtomicU8::new(1),
                 purge_delay_ms: AtomicU64::new(1000),
@@ -128,6 +131,7 @@ impl Spans {
             }
         }
         // The search looks at some of the segments; now that no more can be had, at all of them.
+        self.collect_loose();
         let state = self.state.lock();
         let (id, page) = state.records.find_anywhere(pages, align)?;
         Some(take_found(state, id, page, pages))
@@ -147,6 +151,23 @@ impl Spans {
         if is_due {
             self.purge_aged();
         }
+    }
+
+    /// A page as [`take`](Self::take) has it, or one that was given back [singly](Self::give_page).
+    pub(crate) fn take_page(&self, fit: Fit, metadata: &Metadata) -> Option<Span> {
+        self.loose.take().or_else(|| self.take(1, 1, fit, metadata))
+    }
+
+    /// Gives a page back as [`give`](Self::give) does, to be taken again soon and singly.
+    pub(crate) fn give_page(&self, page: Span) {
+        if let Some(before) = self.loose.put(page) {
+            self.give(before);
+        }
+    }
+
+    /// Gives all loose pages back to their segments.
+    pub(super) fn collect_loose(&self) {
+        self.loose.drain().for_each(|page| self.give(page));
     }
 
     /// Adds the `more` pages behind the span to it, if they are free. `inherit` is told whose they were.
@@ -290,6 +311,7 @@ impl Spans {
     /// No page is in a span or a large block.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn assert_idle(&self) {
+        self.collect_loose();
         let state = self.state.lock();
         for index in 0..state.records.table.len() {
             let record = &state.records.table[index];

@@ -29,6 +29,17 @@ impl Memory {
         span.disown(tag);
         self.spans.give(span);
     }
+
+    fn take_page(&self) -> Span {
+        let mut page = self.spans.take_page(Fit::Best, &self.metadata).unwrap();
+        page.claim(TENANT, Kind::NURSERY, false, &mut |_, _| {});
+        page
+    }
+
+    fn give_page(&self, mut page: Span) {
+        page.disown(TENANT);
+        self.spans.give_page(page);
+    }
 }
 
 fn world() -> World<Memory> {
@@ -160,6 +171,64 @@ fn a_search_without_more_memory_looks_at_every_segment() {
     }
     let found = memory.take(19, TENANT).unwrap();
     assert_eq!(found.place().0, spans[0].place().0);
+}
+
+#[test]
+fn a_loose_page_is_the_next_one_taken_and_goes_back_before_it_is_missed() {
+    let world = world();
+    let memory = world.root();
+    let (first, second) = (memory.take_page(), memory.take_page());
+    let places = [first.place(), second.place()];
+    memory.give_page(first);
+    memory.give_page(second);
+    let again = [memory.take_page().place(), memory.take_page().place()];
+    assert_eq!(
+        again[0], places[1],
+        "its slot held the first, which has gone back"
+    );
+    assert_eq!(again[1], places[0], "by the search for the tightest run");
+    // Where there is no more memory a search finds it, and where all is to go back it is no more than idle.
+    let rest: Vec<_> = core::iter::from_fn(|| {
+        world.os().fail(Rule::from(Call::Map, 1));
+        memory.take(1, TENANT)
+    })
+    .collect();
+    let mut given = rest
+        .into_iter()
+        .map(|page| (page.place(), memory.give_page(page)));
+    let (last, ()) = given.by_ref().next().unwrap();
+    assert_eq!(memory.take(1, TENANT).unwrap().place(), last);
+    given.for_each(drop);
+    memory.spans.trim(0);
+    assert_eq!(memory.spans.dirty_bytes(), 0);
+    memory.spans.assert_invariants();
+}
+
+#[test]
+fn threads_that_exchange_loose_pages_never_have_the_same_one() {
+    let world = world();
+    let memory = world.root();
+    std::thread::scope(|scope| {
+        for thread in 1..=4u64 {
+            scope.spawn(move || {
+                for round in 0..20_000 {
+                    let page = memory.take_page();
+                    let mark = page.base().cast::<u64>();
+                    // SAFETY: the page is this thread's.
+                    unsafe {
+                        mark.write(thread << 32 | round);
+                        core::hint::spin_loop();
+                        assert_eq!(mark.read(), thread << 32 | round);
+                    }
+                    memory.give_page(page);
+                    if round % 1000 == 0 {
+                        memory.spans.trim(usize::MAX);
+                    }
+                }
+            });
+        }
+    });
+    memory.spans.assert_idle();
 }
 
 #[test]
