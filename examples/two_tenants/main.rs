@@ -13,6 +13,7 @@
 mod picture;
 
 use std::error::Error;
+use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,12 +32,22 @@ const BLOCK: usize = 64 << 10;
 const STEP: usize = 8;
 const REST: Duration = Duration::from_millis(10);
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("two_tenants: {why}"); // a sentence; a `main` that returns it would print its fields
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).unwrap_or("two_tenants.svg".into());
     Config::from_env()?.apply()?;
     let acme = Tenant::builder("acme").weight(400).reservation(8 << 20).build()?;
     let globex = Tenant::builder("globex").weight(100).limit(48 << 20).build()?;
-    let rebalancer = Rebalancer::new().spawn()?;
+    let rebalancer = Rebalancer::new().spawn()?; // lends what is idle; limits hold without it
 
     let mut picture = Picture::new();
     thread::scope(|scope| {
