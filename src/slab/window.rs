@@ -35,7 +35,8 @@ pub(crate) struct Quarter {
     pub(super) free: u64,
 }
 
-/// A window, open or closed. Its lines are its thread's.
+/// A window, open or closed. Its lines are its thread's. Aligned so that both words lie in one page of memory (**Whole**).
+#[repr(align(16))]
 pub(crate) struct Window {
     /// Where the quarter begins; none while it is closed.
     base: Cell<Option<NonNull<u8>>>,
