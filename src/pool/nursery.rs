@@ -4,7 +4,8 @@
 //!
 //! A slab for each of a dozen size classes costs a tenant a dozen pages before it holds a kilobyte. Until its nursery
 //! is full a tenant's blocks up to half a page lie side by side instead, in lines of 16 bytes. When a size does not
-//! fit any more, its class gets a bin, and from then on that class is served by slabs.
+//! fit any more, its class gets a bin, and from then on that class is served by slabs. A thread that visits takes a
+//! quarter of a page at a time and cuts it up by itself (`slab/window.rs`).
 
 #![allow(unsafe_code)] // Gives blocks to the pages they came from; the owner word says that they did.
 

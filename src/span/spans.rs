@@ -5,7 +5,7 @@
 //! A request takes the tightest run in the densest segment that fits; if no open segment fits, an unused one is
 //! opened; if there is none, a chunk is mapped. System calls are made outside the lock.
 //!
-//! **Home**: every page of a chunk is in exactly one place: in a span somebody holds, free in its open segment's
+//! **Home**: every page of a chunk is in exactly one place: in a span somebody holds (or a slot of `loose.rs`), free in its open segment's
 //! record, in an unused segment of its chunk, in a large block, or in the hands of the one who purges it.
 
 #![allow(unsafe_code)] // Makes spans of pages that the tables say are free; maps and purges.
