@@ -14,8 +14,8 @@
 //!
 //! - **Idempotent**: a second round at the same instant with the same readings decides nothing.
 //! - **Work**: O(observed + groups whose level moves) but for the round after a change of contracts, τ or φ̄; the other loops
-//!   end at the constants below. With 10,000 tenants of which 100 changed, 36 µs, and 46 µs under scarcity (p99 70 and 85);
-//!   with half of them in 100 groups 39 and 57 (p99 82 and 100 to 120); for all tenants 1.5 to 1.9 ms (`tests/timing.rs`; a Xeon of
+//!   end at the constants below. With 10,000 tenants of which 100 changed, 35 µs, and 45 µs under scarcity (p99 80 and 90);
+//!   with half of them in 100 groups 39 and 58 (p99 85 and 113); for all tenants 1.5 to 1.9 ms (`tests/timing.rs`; a Xeon of
 //!   2023, on which 10,000 floats are sorted in 250 µs).
 
 use alloc::vec::Vec;
