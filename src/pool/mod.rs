@@ -141,7 +141,7 @@ impl Pool {
                 standing: Standing::new(tag),
                 account: Account::new(id),
                 nursery: Lock::new(Rank::Nursery, Nursery::new()),
-            is_outgrown: AtomicBool::new(false),
+                is_outgrown: AtomicBool::new(false),
                 scrubbed: AtomicU64::new(0),
                 moved_out: AtomicU64::new(0),
                 large_bytes: AtomicU64::new(0),
@@ -230,14 +230,8 @@ impl Pool {
 
     /// A block of `class` for a thread without a cache: from the nursery while the pool is small, else from a slab.
     pub(crate) fn allocate(&self, shared: &Shared, class: usize, purpose: Purpose) -> Option<NonNull<u8>> {
-        self.take_nursery(
-            shared,
-            block_size(class),
-            self.has_bin(class),
-            purpose,
-            LineSet::take,
-        )
-        .or_else(|| self.allocate_from_slab(shared, class, purpose))
+        self.take_nursery(shared, class, purpose, LineSet::take)
+            .or_else(|| self.allocate_from_slab(shared, class, purpose))
     }
 
     /// The same, and with a block from the nursery what is free in the same quarter of a page, to be
@@ -248,18 +242,12 @@ impl Pool {
         class: usize,
         purpose: Purpose,
     ) -> Option<(NonNull<u8>, Option<Quarter>)> {
-        self.take_nursery(
-            shared,
-            block_size(class),
-            self.has_bin(class),
-            purpose,
-            LineSet::take_quarter,
-        )
-        .map(|(block, quarter)| (block, Some(quarter)))
-        .or_else(|| {
-            self.allocate_from_slab(shared, class, purpose)
-                .map(|block| (block, None))
-        })
+        self.take_nursery(shared, class, purpose, LineSet::take_quarter)
+            .map(|(block, quarter)| (block, Some(quarter)))
+            .or_else(|| {
+                self.allocate_from_slab(shared, class, purpose)
+                    .map(|block| (block, None))
+            })
     }
 
     /// Whether blocks of `class` come from slabs for good.

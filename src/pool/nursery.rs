@@ -15,6 +15,7 @@ use core::sync::atomic::Ordering;
 use super::{Pool, Shared, SpanRequest};
 use crate::config::Fit;
 use crate::ledger::Purpose;
+use crate::size_class::block_size;
 use crate::slab::{LINE, LineSet, MAX_LINES, Quarter};
 use crate::span::Kind;
 
@@ -55,18 +56,17 @@ impl Pool {
         !self.is_outgrown.load(Ordering::Relaxed)
     }
 
-    /// What `take` takes from the nursery's pages, given the lines of a block of `size` bytes, their alignment, and the fit.
-    /// `None`: too large, or no room, or its class has a bin (`has_bin`), since the nursery was outgrown.
+    /// What `take` takes from the nursery's pages, given the lines of a block of `class`, their alignment, and the fit.
+    /// `None`: too large, or no room, or the class has a bin, since the nursery was outgrown.
     pub(super) fn take_nursery<T>(
         &self,
         shared: &Shared,
-        size: usize,
-        has_bin: bool,
+        class: usize,
         purpose: Purpose,
         take: impl Fn(&mut LineSet, usize, usize, Fit) -> Option<T>,
     ) -> Option<T> {
-        let lines = size / LINE;
-        if lines > MAX_LINES || has_bin {
+        let lines = block_size(class) / LINE;
+        if lines > MAX_LINES || self.has_bin(class) {
             return None;
         }
         // The size of a class is a multiple of every alignment it serves.
@@ -102,6 +102,7 @@ impl Pool {
             self.release_page(shared, page);
         }
     }
+
     /// Gives the free lines of a quarter of one of its pages back to the nursery.
     ///
     /// # Safety

@@ -32,6 +32,9 @@ pub(crate) const USABLE_PAGES: usize = SEGMENT_PAGES - HEADER_PAGES;
 /// The most pages a span can have whose blocks are found from any of its pages.
 pub(crate) const MAX_SLAB_PAGES: usize = u8::MAX as usize;
 
+/// Pages whose owner words share a cache line.
+pub(super) const OWNERS_IN_LINE: usize = 64 / size_of::<AtomicU64>();
+
 /// A segment's header as it lies in memory.
 #[repr(C, align(4096))]
 struct Header {
@@ -260,7 +263,11 @@ impl Span {
             let kind = if page == first { kind } else { tail };
             // Relaxed: published by whatever hands a block of the span to another thread.
             owner.store(OwnerWord::new(tag, kind).bits(), Ordering::Relaxed);
-            header_ref.distances[page & (SEGMENT_PAGES - 1)].store((page - first) as u8, Ordering::Relaxed);
+            let distance = &header_ref.distances[page & (SEGMENT_PAGES - 1)];
+            // Relaxed, both: as above. Read first: 64 pages share a cache line, and it is mostly there already.
+            if distance.load(Ordering::Relaxed) != (page - first) as u8 {
+                distance.store((page - first) as u8, Ordering::Relaxed);
+            }
         }
         self.scrub(dirty);
         inherit(heritage, inherited);

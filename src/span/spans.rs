@@ -13,7 +13,7 @@
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use super::chunk::{Chunk, MAX_SEGMENTS, MIN_SEGMENTS};
-use super::loose::Loose;
+use super::loose::{Found, Loose};
 use super::map::Map;
 use super::metadata::{Metadata, Table};
 use super::owner::Tag;
@@ -137,6 +137,13 @@ impl Spans {
         Some(take_found(state, id, page, pages))
     }
 
+    /// The same from a segment that is open and found at once.
+    fn take_open(&self, pages: usize, align: usize, fit: Fit) -> Option<Span> {
+        let state = self.state.lock();
+        let (id, page) = state.records.find(pages, align, fit)?;
+        Some(take_found(state, id, page, pages))
+    }
+
     /// Gives pages back that were [disowned](Span::disown) or [are clean](Span::mark_clean).
     pub(crate) fn give(&self, span: Span) {
         let (base, page) = span.place();
@@ -155,7 +162,15 @@ impl Spans {
 
     /// A page as [`take`](Self::take) has it, or one that was given back [singly](Self::give_page).
     pub(crate) fn take_page(&self, fit: Fit, metadata: &Metadata) -> Option<Span> {
-        self.loose.take().or_else(|| self.take(1, 1, fit, metadata))
+        match self.loose.take() {
+            Found::Page(page) => Some(page),
+            // It may come and go with every visit, and each time its owner word is written: far from that of the page
+            // with which another thread does the same.
+            Found::Unused => self
+                .take_open(1, segment::OWNERS_IN_LINE, fit)
+                .or_else(|| self.take(1, 1, fit, metadata)),
+            Found::Out => self.take(1, 1, fit, metadata),
+        }
     }
 
     /// Gives a page back as [`give`](Self::give) does, to be taken again soon and singly.

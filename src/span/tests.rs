@@ -2,6 +2,7 @@
 #![cfg(not(loom))]
 #![allow(unsafe_code)] // Writes to pages, as their holders do.
 
+use std::collections::BTreeSet;
 use std::vec::Vec;
 
 use super::metadata::Metadata;
@@ -202,6 +203,38 @@ fn a_loose_page_is_the_next_one_taken_and_goes_back_before_it_is_missed() {
     memory.spans.trim(0);
     assert_eq!(memory.spans.dirty_bytes(), 0);
     memory.spans.assert_invariants();
+}
+
+#[test]
+fn loose_pages_of_threads_have_their_owner_words_on_cache_lines_of_their_own() {
+    let world = world();
+    let memory = world.root();
+    let line = |page: &Span| (page.place().0, page.place().1 / segment::OWNERS_IN_LINE);
+    for _ in 0..10 {
+        let barrier = std::sync::Barrier::new(4);
+        let visit = || {
+            let page = memory.take_page();
+            barrier.wait();
+            let found = (loose::Loose::place(), line(&page));
+            memory.give_page(page);
+            found
+        };
+        let found: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(visit)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        // Threads that have a slot in common share more than that.
+        let alone = |slot| found.iter().filter(|(other, _)| *other == slot).count() == 1;
+        let lines: Vec<_> = found
+            .iter()
+            .filter(|(slot, _)| alone(*slot))
+            .map(|(_, line)| line)
+            .collect();
+        assert_eq!(lines.iter().collect::<BTreeSet<_>>().len(), lines.len());
+        // Drained slots begin anew.
+        memory.spans.trim(usize::MAX);
+    }
+    memory.spans.assert_idle();
 }
 
 #[test]
