@@ -36,9 +36,8 @@ fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Run(options) => {
             let binaries = binaries::build(&options.common)?;
-            let results = rounds::measure(&options, &binaries)?;
             let directory = options.common.out_directory();
-            results.write(&directory)?;
+            let results = rounds::measure(&options, &binaries, |results| results.write(&directory))?;
             report(&results, &directory)
         }
         Command::Report(options) => {

@@ -12,24 +12,38 @@ use crate::machine::Machine;
 use crate::results::{Results, Run, Series};
 use crate::runner;
 
-/// Runs everything asked for.
-pub(crate) fn measure(options: &RunOptions, binaries: &[Binary]) -> Result<Results> {
+/// Runs everything asked for. After each round `keep` gets what has been measured so far: a run that is ended early has that.
+pub(crate) fn measure(
+    options: &RunOptions,
+    binaries: &[Binary],
+    mut keep: impl FnMut(&Results) -> Result<()>,
+) -> Result<Results> {
     let workloads = options.workloads()?;
     let rounds = options.rounds();
-    let mut all_series: Vec<Vec<Series>> = workloads
+    let series = workloads
         .iter()
-        .map(|workload| {
+        .flat_map(|workload| {
             binaries
                 .iter()
                 .map(|binary| Series::new(workload.name, &binary.allocator))
-                .collect()
         })
         .collect();
+    let mut results = Results {
+        machine: Machine::of_now(),
+        profile: options.common.profile.name().to_owned(),
+        rounds: 0,
+        scale: options.scale(),
+        allocators: binaries.iter().map(|binary| binary.allocator.clone()).collect(),
+        series,
+    };
 
     let style = ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {pos}/{len}, {eta} left: {msg}")?;
     let progress = ProgressBar::new((rounds * workloads.len() * binaries.len()) as u64).with_style(style);
     for round in 0..rounds {
-        for (workload, series) in workloads.iter().zip(&mut all_series) {
+        for (workload, series) in workloads
+            .iter()
+            .zip(results.series.chunks_exact_mut(binaries.len()))
+        {
             for turn in 0..binaries.len() {
                 let index = (turn + round) % binaries.len();
                 let binary = &binaries[index];
@@ -43,15 +57,9 @@ pub(crate) fn measure(options: &RunOptions, binaries: &[Binary]) -> Result<Resul
                 progress.inc(1);
             }
         }
+        results.rounds = round + 1;
+        keep(&results)?;
     }
     progress.finish_and_clear();
-
-    Ok(Results {
-        machine: Machine::of_now(),
-        profile: options.common.profile.name().to_owned(),
-        rounds,
-        scale: options.scale(),
-        allocators: binaries.iter().map(|binary| binary.allocator.clone()).collect(),
-        series: all_series.into_iter().flatten().collect(),
-    })
+    Ok(results)
 }
