@@ -5,6 +5,8 @@
 
 mod common;
 
+use std::sync::{Arc, Barrier};
+
 use common::{scale, well_in_child};
 use tenancy::{Error, Tenancy, Tenant, TenantStats};
 
@@ -138,5 +140,59 @@ fn ten_thousand_small_tenants_stay_small() {
             .filter(|stats| stats.charged > 0)
             .collect();
         assert!(left.is_empty(), "{} tenants: {:?}", left.len(), left[0]);
+    });
+}
+
+/// Forty threads inside one small tenant: more windows than its nursery has room for. Each holds blocks while all are
+/// inside, has half of them freed by a neighbour, and comes back.
+#[test]
+fn many_threads_visit_one_small_tenant_at_once() {
+    const THREADS: usize = 40;
+    const VISITS: usize = 200;
+    const SIZES: [usize; 4] = [24, 72, 200, 900];
+    well_in_child("many_threads_visit_one_small_tenant_at_once", 120, || {
+        let tenant = Tenant::builder("crowded").build().unwrap();
+        let inside = Arc::new(Barrier::new(THREADS));
+        let (givers, takers): (Vec<_>, Vec<_>) = (0..THREADS)
+            .map(|_| std::sync::mpsc::channel::<Vec<u8>>())
+            .unzip();
+        let neighbours = givers
+            .iter()
+            .cycle()
+            .skip(1)
+            .cloned()
+            .collect::<Vec<_>>()
+            .into_iter();
+        let threads: Vec<_> = neighbours
+            .zip(takers)
+            .zip(1u8..)
+            .map(|((next, mine), mark)| {
+                let (tenant, inside) = (tenant.clone(), inside.clone());
+                std::thread::spawn(move || {
+                    for visit in 0..VISITS {
+                        let guard = tenant.enter();
+                        let block = |turn: usize| vec![mark; SIZES[(visit + turn) % SIZES.len()]];
+                        let blocks = [block(0), block(1), block(2)];
+                        inside.wait();
+                        for block in &blocks {
+                            assert!(block.iter().all(|byte| *byte == mark), "a block is one thread's");
+                        }
+                        let [given, kept, freed] = blocks;
+                        drop(freed);
+                        next.send(given).unwrap();
+                        drop(mine.recv().unwrap());
+                        drop(guard);
+                        drop(kept);
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        drop(givers);
+        tenancy::maintain();
+        let stats = tenant.stats();
+        assert_eq!((stats.charged, stats.live), (0, 0), "{stats:?}");
+        assert!(stats.peak >= 4096, "{stats:?}");
+        tenant.retire().unwrap();
     });
 }

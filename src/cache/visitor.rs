@@ -13,7 +13,7 @@ use super::Thread;
 use crate::ledger::Purpose;
 use crate::pool::Pool;
 use crate::size_class::block_size;
-use crate::slab::{LINE, Window};
+use crate::slab::{LINE, Window, alignment};
 use crate::span::Tag;
 
 impl Thread {
@@ -51,7 +51,7 @@ impl Thread {
         purpose: Purpose,
     ) -> Option<NonNull<u8>> {
         let lines = block_size(class) / LINE;
-        if let Some(block) = self.window.take(lines, 1 << lines.trailing_zeros()) {
+        if let Some(block) = self.window.take(lines, alignment(lines)) {
             return Some(block);
         }
         if !Window::may_hold(lines) {

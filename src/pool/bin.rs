@@ -17,7 +17,7 @@ use super::magazine::{Magazine, capacity};
 use super::reserve::Reserve;
 use crate::base::lock::{Lock, Rank};
 use crate::size_class::block_size;
-use crate::slab::{Emptied, SlabSet};
+use crate::slab::SlabSet;
 use crate::span::Span;
 
 /// Bytes of blocks that wait in magazines of a bin, in depot and reserve together; at least two magazines.
@@ -71,12 +71,9 @@ impl Bin {
         if let Some(full) = content.reserve.pop() {
             return Filled::Exchanged { full, empty };
         }
-        content.slabs.take(want, |block| {
-            let has_room = empty.push(block);
-            crate::check!(has_room, "no more is taken than a magazine holds");
+        empty.fill(want, |filling| {
+            content.slabs.take(want, |block| filling.put(block));
         });
-        drop(content);
-        empty.reverse();
         Filled::InPlace(empty)
     }
 
@@ -99,24 +96,16 @@ impl Bin {
         unsafe { self.give(|| magazine.pop(), release) };
     }
 
-    /// Gives all the blocks that `next` yields back to their slabs, as many as can be under one lock. What empties
-    /// goes through `release`, outside of it.
+    /// Gives all the blocks that `next` yields back to their slabs, under one lock. What empties goes through `release`,
+    /// outside of it.
     ///
     /// # Safety
     ///
     /// **Own** for every block, and the caller owns them.
-    pub(super) unsafe fn give(
-        &self,
-        mut next: impl FnMut() -> Option<NonNull<u8>>,
-        mut release: impl FnMut(Span),
-    ) {
-        let mut emptied = Emptied::new();
-        let mut is_done = false;
-        while !is_done {
-            // SAFETY: the caller's promise.
-            is_done = unsafe { self.content.lock().slabs.give(&mut next, &mut emptied) };
-            emptied.drain().for_each(&mut release);
-        }
+    pub(super) unsafe fn give(&self, next: impl FnMut() -> Option<NonNull<u8>>, release: impl FnMut(Span)) {
+        // SAFETY: the caller's promise.
+        let emptied = unsafe { self.content.lock().slabs.give(next) };
+        emptied.for_each(release);
     }
 
     /// Takes one block for a thread without a cache.

@@ -18,6 +18,7 @@
 
 use core::ptr::NonNull;
 
+use crate::base::checks::abort_with;
 use crate::size_class::block_size;
 use crate::span::metadata::{Metadata, Recycler};
 
@@ -110,7 +111,7 @@ impl Magazine {
     }
 
     /// Adds a block. `false`: the magazine is full.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn push(&mut self, block: NonNull<u8>) -> bool {
         if self.is_full() {
             return false;
@@ -134,11 +135,51 @@ impl Magazine {
         }
     }
 
-    /// Turns the order of the blocks round: what was added first is taken first.
-    pub(crate) fn reverse(&mut self) {
-        let length = self.len();
-        // SAFETY: the slots 1 to `length` hold the blocks.
-        unsafe { core::slice::from_raw_parts_mut(self.top.sub(length).add(1).as_ptr(), length) }.reverse();
+    /// Fills it with what `give` gives, at most `want` blocks: what is given first is taken first. It is empty, and holds as
+    /// many.
+    pub(super) fn fill(&mut self, want: usize, give: impl FnOnce(&mut Filling)) {
+        crate::check!(self.is_empty(), "a magazine is filled from the bottom");
+        let bottom = self.top;
+        // SAFETY: the slots 1 to `want` are usable, says the caller.
+        let mut filling = Filling {
+            bottom,
+            next: unsafe { bottom.add(want) },
+        };
+        give(&mut filling);
+        // SAFETY: the slots above `next`, up to `want`, hold blocks; so many are usable from slot 1 on.
+        unsafe {
+            let left = filling.next.offset_from_unsigned(bottom);
+            if left > 0 {
+                bottom.add(1).copy_from(filling.next.add(1), want - left);
+            }
+            self.top = bottom.add(want - left);
+        }
+    }
+}
+
+/// A magazine that is being filled, from the top down.
+pub(super) struct Filling {
+    bottom: NonNull<Slot>,
+    next: NonNull<Slot>,
+}
+
+impl Filling {
+    /// Puts a block below those that it has. More than were wanted would be a mistake in here.
+    #[inline]
+    pub(super) fn put(&mut self, block: NonNull<u8>) {
+        if self.next == self.bottom {
+            abort_with(
+                "more blocks than a magazine was to get",
+                block.as_ptr().addr(),
+                0,
+                0,
+            );
+        }
+        // SAFETY: above the bottom and not above the last usable slot, so it is one that a block may lie in.
+        unsafe {
+            self.next.write(block.as_ptr());
+            self.next = self.next.sub(1);
+        }
     }
 }
 

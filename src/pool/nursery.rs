@@ -16,7 +16,7 @@ use super::{Pool, Shared, SpanRequest};
 use crate::config::Fit;
 use crate::ledger::Purpose;
 use crate::size_class::block_size;
-use crate::slab::{LINE, LineSet, MAX_LINES, Quarter};
+use crate::slab::{LINE, LineSet, MAX_LINES, Quarter, alignment};
 use crate::span::Kind;
 
 /// Pages of a nursery. More make the search longer; fewer send a tenant to slabs earlier.
@@ -69,9 +69,7 @@ impl Pool {
         if lines > MAX_LINES || self.has_bin(class) {
             return None;
         }
-        // The size of a class is a multiple of every alignment it serves.
-        let align = 1 << lines.trailing_zeros();
-        let fit = shared.spans.fit();
+        let (align, fit) = (alignment(lines), shared.spans.fit());
         let mut nursery = self.nursery.lock();
         if let Some(taken) = take(&mut nursery.lines, lines, align, fit) {
             return Some(taken);

@@ -243,7 +243,7 @@ impl Wants {
             }
             over
         };
-        let mut rows = (0..ROWS).filter(|row| self.used & (1 << row) != 0);
+        let mut rows = ones(self.used);
         let row = rows.find(|row| runs_out(&self.rows[*row], end(row * STEPS + STEPS - 1)));
         let first = row.unwrap_or(ROWS - 1) * STEPS;
         let mut buckets = (first..first + STEPS).filter(|at| self.buckets[*at].claims > 0);
@@ -273,6 +273,15 @@ impl Wants {
             }
         }
     }
+}
+
+/// The places of the bits that are set, ascending.
+fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let next = (bits != 0).then(|| bits.trailing_zeros() as usize);
+        bits &= bits.wrapping_sub(1);
+        next
+    })
 }
 
 /// The bucket of the level at which a want is met.

@@ -11,7 +11,7 @@ use crate::heap::{self, EVENTS_KEPT, EventEntry, EventKind};
 use crate::tenant::{self, Tenant, TenantId};
 
 /// Something that happened, once or a few times in a row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
     /// Counted from 1, in the order in which they began. A gap means that some are not kept any more.
@@ -138,6 +138,20 @@ pub fn events_into(to: &mut [Event]) -> usize {
         *event = Event::of(entry, now_ms);
     }
     count
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("number", &self.number)
+            .field("age", &self.age)
+            .field("kind", &self.kind)
+            .field("tenant", &self.tenant)
+            .field("bytes", &self.bytes)
+            .field("count", &self.count)
+            .field("holders", &self.holders())
+            .finish()
+    }
 }
 
 impl fmt::Display for Event {

@@ -1,38 +1,33 @@
 //! Spans that became empty while a lock was held, to be given back after it.
 
+#![allow(unsafe_code)] // Makes spans of the rows that it keeps.
+
+use super::list::RowList;
 use crate::span::Span;
 
-/// Room for some spans; when it is full, the lock is let go and they are given back.
-pub(crate) struct Emptied {
-    spans: [Option<Span>; Self::ROOM],
-    count: usize,
-}
+/// Some spans, linked through their rows. They are taken out by iterating; until then nobody else knows of them.
+pub(crate) struct Emptied(RowList);
 
 impl Emptied {
-    const ROOM: usize = 16;
-
-    pub(crate) const fn new() -> Self {
-        Self {
-            spans: [const { None }; Self::ROOM],
-            count: 0,
-        }
+    pub(super) const fn new() -> Self {
+        Self(RowList::EMPTY)
     }
 
-    /// Takes a span. There is room for one more when [`is_full`](Self::is_full) says so: the slab being worked on.
     pub(super) fn add(&mut self, span: Span) {
-        if let Some(slot) = self.spans.get_mut(self.count) {
-            *slot = Some(span);
-            self.count += 1;
+        // SAFETY: the span's holder gives it to this list.
+        unsafe { self.0.push(span.into_row()) };
+    }
+}
+
+impl Iterator for Emptied {
+    type Item = Span;
+
+    fn next(&mut self) -> Option<Span> {
+        let row = self.0.first()?;
+        // SAFETY: the row is in this list, was put there by `add`, and is in no list from here on.
+        unsafe {
+            self.0.remove(row);
+            Some(Span::from_row(row))
         }
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.count >= Self::ROOM - 1
-    }
-
-    /// Takes the spans out.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Span> {
-        let count = core::mem::take(&mut self.count);
-        self.spans.iter_mut().take(count).filter_map(Option::take)
     }
 }

@@ -28,6 +28,12 @@ const QUARTER: usize = 64 * LINE;
 
 const _: () = assert!(LINES == 256, "the lines of a page are the bits of a row");
 
+/// How a block of so many lines is aligned, in lines: the size of a class is a multiple of every alignment it serves.
+#[inline]
+pub(crate) fn alignment(lines: usize) -> usize {
+    1 << lines.trailing_zeros()
+}
+
 /// The pages of a nursery.
 pub(crate) struct LineSet {
     pages: RowList,

@@ -22,8 +22,7 @@ mod set;
 mod shape;
 mod window;
 
-pub(crate) use emptied::Emptied;
-pub(crate) use lines::{LINE, LineSet, MAX_LINES};
+pub(crate) use lines::{LINE, LineSet, MAX_LINES, alignment};
 pub(crate) use set::SlabSet;
 pub(crate) use shape::slab_pages;
 pub(crate) use window::{Quarter, Window};

@@ -26,11 +26,12 @@ const EMPTY: u8 = 3;
 /// In no list: nothing is free.
 const FULL: u8 = u8::MAX;
 
-/// A slab that blocks are being given to.
+/// A slab that blocks are being given to. How many they are is counted here, and by the row when they are all there.
 struct Open {
     row: NonNull<Row>,
     base: usize,
     bytes: usize,
+    given: u16,
 }
 
 impl Open {
@@ -45,6 +46,7 @@ impl Open {
                 row,
                 base: Row::base(row).as_ptr().addr(),
                 bytes: row.as_ref().pages as usize * PAGE,
+                given: 0,
             }
         }
     }
@@ -107,16 +109,20 @@ impl SlabSet {
             let base = Row::base(row_pointer);
             // SAFETY: the row is in one of this set's lists, so this set owns it, and `&mut self` is exclusive.
             let row = unsafe { row_pointer.as_mut() };
-            for (word, bits) in row.free.iter_mut().enumerate() {
-                while *bits != 0 && taken < want {
+            let before = taken;
+            for (word, free) in row.free.iter_mut().enumerate() {
+                // In a register: what `each` writes might be the row, for all that the compiler knows.
+                let mut bits = *free;
+                while bits != 0 && taken < want {
                     let block = word * 64 + bits.trailing_zeros() as usize;
-                    *bits &= *bits - 1;
-                    row.free_count -= 1;
+                    bits &= bits - 1;
                     taken += 1;
                     // SAFETY: a set bit is below the capacity, so the block lies inside the slab.
                     each(unsafe { base.add(block * size) });
                 }
+                *free = bits;
             }
+            row.free_count -= (taken - before) as u16;
             let (list, free, capacity) = (row.list, row.free_count, row.capacity);
             self.relist(row_pointer, list, free, capacity);
         }
@@ -124,32 +130,23 @@ impl SlabSet {
         taken
     }
 
-    /// Gives back the blocks that `next` yields, until it yields none or `emptied` is full. Slabs that have become empty
-    /// go there, but for one that is kept. `true`: there are no more blocks.
+    /// Gives back the blocks that `next` yields. Returns the slabs that have become empty, but for one that is kept.
     ///
     /// Blocks of a magazine often lie in the same slab, one after the other: it is looked up once for all of them.
     ///
     /// # Safety
     ///
     /// Every block is in a slab of this set, which the caller knows from its owner word, and the caller owns it.
-    pub(crate) unsafe fn give(
-        &mut self,
-        mut next: impl FnMut() -> Option<NonNull<u8>>,
-        emptied: &mut Emptied,
-    ) -> bool {
+    pub(crate) unsafe fn give(&mut self, mut next: impl FnMut() -> Option<NonNull<u8>>) -> Emptied {
         let class = self.class as usize;
-        let mut open: Option<Open> = None;
-        let is_done = loop {
-            if emptied.is_full() {
-                break false;
-            }
-            let Some(block) = next() else { break true };
+        let (mut emptied, mut open) = (Emptied::new(), None::<Open>);
+        while let Some(block) = next() {
             let address = block.as_ptr().addr();
             let slab = match &mut open {
                 Some(slab) if address.wrapping_sub(slab.base) < slab.bytes => slab,
                 other => {
                     if let Some(done) = other.take() {
-                        self.close(done, emptied);
+                        self.close(done, &mut emptied);
                     }
                     // SAFETY: the block's slab is alive, for the block has not been given back.
                     other.insert(unsafe { Open::of(block) })
@@ -172,20 +169,21 @@ impl SlabSet {
                 abort_with("block freed twice", address, number as u64, row.free_count.into());
             }
             *word |= bit;
-            row.free_count += 1;
-            self.out -= 1;
-        };
-        if let Some(done) = open {
-            self.close(done, emptied);
+            slab.given += 1;
         }
-        is_done
+        if let Some(done) = open {
+            self.close(done, &mut emptied);
+        }
+        emptied
     }
 
-    /// Puts a slab that blocks were given to where it belongs now.
-    fn close(&mut self, slab: Open, emptied: &mut Emptied) {
+    /// Counts what was given to a slab, and puts it where it belongs now.
+    fn close(&mut self, mut slab: Open, emptied: &mut Emptied) {
+        self.out -= u64::from(slab.given);
         // SAFETY: the slab is this set's, and `&mut self` is exclusive.
         let (list, free, capacity) = unsafe {
-            let row = slab.row.as_ref();
+            let row = slab.row.as_mut();
+            row.free_count += slab.given;
             (row.list, row.free_count, row.capacity)
         };
         if free == capacity && list != EMPTY && self.lists[EMPTY as usize].first().is_some() {

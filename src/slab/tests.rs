@@ -7,7 +7,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Emptied, LINE, LineSet, MAX_LINES, SlabSet, Window, shape, slab_pages};
+use super::{LINE, LineSet, MAX_LINES, SlabSet, Window, shape, slab_pages};
 use crate::base::units::PAGE;
 use crate::config::Fit;
 use crate::os::simulated::World;
@@ -45,15 +45,11 @@ fn give_span(world: &World<Memory>, mut span: Span) {
 
 /// Gives blocks back; returns how many slabs that emptied and let go.
 fn give(world: &World<Memory>, set: &mut SlabSet, blocks: &mut Vec<NonNull<u8>>) -> usize {
-    let (mut emptied, mut slabs) = (Emptied::new(), 0);
-    let mut is_done = false;
-    while !is_done {
-        // SAFETY: the blocks were taken from this set, and leave the test with this.
-        is_done = unsafe { set.give(|| blocks.pop(), &mut emptied) };
-        for span in emptied.drain() {
-            slabs += 1;
-            give_span(world, span);
-        }
+    let mut slabs = 0;
+    // SAFETY: the blocks were taken from this set, and leave the test with this.
+    for span in unsafe { set.give(|| blocks.pop()) } {
+        slabs += 1;
+        give_span(world, span);
     }
     slabs
 }
