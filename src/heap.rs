@@ -15,8 +15,8 @@ mod room;
 pub(crate) use behalf::{Behalf, ChunkRequest, Piece, dangling};
 pub use events::EventKind;
 pub(crate) use events::{Entry as EventEntry, KEPT as EVENTS_KEPT};
-pub(crate) use notice::{deny, note, read_events, waker, want};
-pub(crate) use room::{make_room, make_room_for};
+pub(crate) use notice::{deny, look_if_alarmed, note, read_events, waker, want};
+pub(crate) use room::{Need, lend};
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -31,7 +31,6 @@ use crate::ledger::{Pages, Purpose};
 use crate::os;
 use crate::pool::{LargeRequest, Pool, owner_of_large};
 use crate::size_class::class_of;
-use crate::slab::slab_pages;
 use crate::span::metadata::Slot;
 
 static OS: os::Native = os::Native;
@@ -110,8 +109,7 @@ pub(crate) fn allocate_cold(size: usize, align: usize) -> *mut u8 {
 }
 
 fn small_cold(class: usize) -> *mut u8 {
-    let most = slab_pages(class, u32::MAX) as Pages;
-    let block = attempt(most, |purpose| match thread() {
+    let block = attempt(Need::of_slab(class), |purpose| match thread() {
         Some(thread) => {
             let block = thread.allocate_slow(class, purpose);
             // SAFETY: the thread's cache in use is its own and active.
@@ -130,7 +128,7 @@ pub(crate) fn large_cold(size: usize, align: usize, zero: bool, grows: bool) -> 
     if size > MAX_REQUEST {
         return core::ptr::null_mut();
     }
-    let block = attempt(pages_for(size) as Pages, |purpose| {
+    let block = attempt(Need::of(pages_for(size) as Pages), |purpose| {
         let request = LargeRequest {
             size,
             align,
@@ -144,14 +142,14 @@ pub(crate) fn large_cold(size: usize, align: usize, zero: bool, grows: bool) -> 
 }
 
 /// Tries for the tenant that is entered, and makes room where there is none.
-fn attempt(pages: Pages, mut allocate: impl FnMut(Purpose) -> Option<NonNull<u8>>) -> Option<NonNull<u8>> {
+fn attempt(need: Need, mut allocate: impl FnMut(Purpose) -> Option<NonNull<u8>>) -> Option<NonNull<u8>> {
     if let Some(block) = allocate(Purpose::Ambient) {
         notice::look_if_alarmed();
         return Some(block);
     }
     let pool = current_pool();
     let tag = pool.tag();
-    Behalf { pool, tag }.attempt_again(pages, Purpose::Ambient, allocate)
+    Behalf { pool, tag }.attempt_again(need, Purpose::Ambient, allocate)
 }
 
 /// Gives back what a tenant was charged in advance.

@@ -950,3 +950,35 @@ fn random_operations_agree_with_the_shadow_heap() {
         own.retire().unwrap();
     }
 }
+
+#[test]
+fn a_block_alone_in_its_chunk_moves_if_it_is_to_be_aligned_otherwise() {
+    let tenant = tenant("realigned");
+    for align in (0..13).map(|bits| 1 << bits) {
+        for (old, new) in [(40_000, 39_000), (40_000, 80_000), (40_000, 40_000)] {
+            let arena = tenant.arena();
+            let (old, new) = (
+                Layout::from_size_align(old, 1).unwrap(),
+                Layout::from_size_align(new, align).unwrap(),
+            );
+            let block = (&arena).allocate(old).unwrap().cast::<u8>();
+            // SAFETY: the block is this layout's, and is not used after.
+            let resized = unsafe {
+                block.write_bytes(7, old.size());
+                if new.size() <= old.size() {
+                    (&arena).shrink(block, old, new).unwrap()
+                } else {
+                    (&arena).grow(block, old, new).unwrap()
+                }
+            };
+            assert!(
+                resized.cast::<u8>().addr().get().is_multiple_of(align),
+                "{old:?} to {new:?}"
+            );
+            // SAFETY: the block is as long as its layout, and its first part was written.
+            let kept = unsafe { resized.as_ref() };
+            assert!(kept[..old.size().min(new.size())].iter().all(|byte| *byte == 7));
+        }
+    }
+    tenant.retire().unwrap();
+}

@@ -156,14 +156,10 @@ fn many_threads_visit_one_small_tenant_at_once() {
         let (givers, takers): (Vec<_>, Vec<_>) = (0..THREADS)
             .map(|_| std::sync::mpsc::channel::<Vec<u8>>())
             .unzip();
-        let neighbours = givers
-            .iter()
-            .cycle()
-            .skip(1)
-            .cloned()
-            .collect::<Vec<_>>()
-            .into_iter();
+        let mut neighbours = givers.clone();
+        neighbours.rotate_left(1);
         let threads: Vec<_> = neighbours
+            .into_iter()
             .zip(takers)
             .zip(1u8..)
             .map(|((next, mine), mark)| {

@@ -865,6 +865,29 @@ fn a_group_is_admitted_limited_and_retired() {
 }
 
 #[test]
+fn who_is_refused_by_its_group_costs_nobody_else_what_he_keeps() {
+    in_process(
+        "who_is_refused_by_its_group_costs_nobody_else_what_he_keeps",
+        256 * MIB,
+        || {
+            let group = Group::builder("full").limit(8 * MIB).build().unwrap();
+            let member = Tenant::builder("member").group(&group).build().unwrap();
+            let sibling = Tenant::builder("sibling").group(&group).build().unwrap();
+            let _full = sibling.try_charge(8 * MIB).unwrap();
+            // Another tenant's free memory, with backing and in nobody's way.
+            let other = Tenant::builder("other").build().unwrap();
+            other.in_scope(|| drop(std::hint::black_box(vec![1u8; 16 << 20])));
+            let purged = tenancy::snapshot().process.purged;
+            for _ in 0..100 {
+                assert!(matches!(member.try_charge(MIB), Err(Error::LimitExceeded { .. })));
+            }
+            assert_eq!(tenancy::snapshot().process.purged, purged);
+            assert_eq!(member.stats().denied, 100);
+        },
+    );
+}
+
+#[test]
 fn groups_come_and_go_while_rounds_run() {
     in_process("groups_come_and_go_while_rounds_run", 128 * MIB, || {
         let mut rebalancer = Rebalancer::new();

@@ -248,9 +248,15 @@ impl Cache {
         purpose: Purpose,
     ) -> Option<NonNull<u8>> {
         let (entry, spare) = (at(&self.entries, class), at(&self.spares, class));
-        // 1. The spare, if it has blocks.
-        if let Some(full) = spare.get().filter(|top| length(*top) > 0) {
-            spare.set(Some(entry.top.replace(full)).filter(|top| *top != NO_TOP));
+        // 1. The spare, if it has blocks. It leaves its place before it takes the other's: should the process fork now, the
+        // child may find a magazine less, and none twice.
+        if spare.get().is_some_and(|top| length(top) > 0)
+            && let Some(full) = spare.take()
+        {
+            compiler_fence(Ordering::Release);
+            let used = entry.top.replace(full);
+            compiler_fence(Ordering::Release);
+            spare.set(Some(used).filter(|top| *top != NO_TOP));
         } else {
             // 2. The pool has a full one, or fills this one. From here to the `set` the class has none: should the
             // process fork now, the child finds nothing half done.
@@ -306,7 +312,9 @@ impl Cache {
         };
         // 2. It takes the place of the full one, which becomes the spare.
         self.stocked.set(self.stocked.get() | 1 << class);
-        spare.set(Some(entry.top.replace(empty.into_top())).filter(|top| *top != NO_TOP));
+        let full = entry.top.replace(empty.into_top());
+        compiler_fence(Ordering::Release);
+        spare.set(Some(full).filter(|top| *top != NO_TOP));
         // SAFETY: the class exists, the block is the pool's own, and the cache is active.
         let is_pushed = unsafe { self.deallocate(class, block.as_ptr()) };
         crate::check!(is_pushed, "an empty magazine has room");
@@ -314,12 +322,13 @@ impl Cache {
 
     /// Gives everything in it to the pool and all magazines away.
     fn flush(&self, shared: &'static Shared) {
-        let mut stocked = self.stocked.replace(0);
-        while stocked != 0 {
-            let class = stocked.trailing_zeros() as usize;
-            stocked &= stocked - 1;
+        // Class by class: should the process fork meanwhile, the child finds the others.
+        while self.stocked.get() != 0 {
+            let class = self.stocked.get().trailing_zeros() as usize;
             let loaded = Some(at(&self.entries, class).top.replace(NO_TOP)).filter(|top| *top != NO_TOP);
-            for top in [loaded, at(&self.spares, class).take()].into_iter().flatten() {
+            let spare = at(&self.spares, class).take();
+            self.stocked.set(self.stocked.get() & !(1 << class));
+            for top in [loaded, spare].into_iter().flatten() {
                 // SAFETY: the magazine's only name was in this cache, which holds none now.
                 let magazine = unsafe { Magazine::from_top(top) };
                 let empty = match self.pool.get() {

@@ -34,13 +34,12 @@ use core::alloc::Layout;
 use core::num::NonZero;
 use core::ptr::NonNull;
 
-use super::{HEAP, large_owner, thread};
+use super::{HEAP, Need, large_owner, thread};
 use crate::base::units::{MAX_REQUEST, PAGE, pages_for};
 use crate::cache::{current, deallocate_shared, set_current};
 use crate::ledger::{Pages, Purpose};
 use crate::pool::{LargeRequest, Pool};
 use crate::size_class::class_of;
-use crate::slab::slab_pages;
 use crate::span::Tag;
 
 /// The tenant that a request is for.
@@ -117,8 +116,8 @@ impl Behalf {
         }
         match class_of(size, align) {
             Some(class) => {
-                let most = slab_pages(class, u32::MAX) as Pages;
-                self.attempt(most, Purpose::Fallible, |purpose| self.small(class, purpose))
+                let need = Need::of_slab(class);
+                self.attempt(need, Purpose::Fallible, |purpose| self.small(class, purpose))
             }
             None => self.large(LargeRequest {
                 size,
@@ -154,7 +153,7 @@ impl Behalf {
                 .then(|| self.pool.allocate_large(&HEAP.shared, request))
                 .flatten()
         };
-        self.attempt(pages, request.purpose, allocate)
+        self.attempt(Need::of(pages), request.purpose, allocate)
     }
 
     /// # Safety

@@ -57,7 +57,7 @@ pub(super) fn overdrawn(pool: &Pool, pages: Pages) {
 
 /// Wakes the rebalancer, if the ledger wants it to look.
 #[inline]
-pub(super) fn look_if_alarmed() {
+pub(crate) fn look_if_alarmed() {
     if HEAP.shared.ledger.is_alarmed() {
         WAKER.wake();
     }

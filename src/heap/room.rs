@@ -3,54 +3,63 @@
 //! Above: the cold half of the door, handles and arenas, charges, reservations. Below: caches, pools, the ledger.
 
 use super::{Behalf, HEAP, deny, notice, thread};
-use crate::ledger::{Pages, Purpose};
-use crate::pool::Pool;
+use crate::ledger::{Pages, Purpose, Refusal};
+use crate::slab::slab_pages;
+
+/// The pages that a request needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Need {
+    /// The fewest that serve it: what limits and the capacity are held against.
+    least: Pages,
+    /// Those that it takes where there are as many: what room is made for.
+    most: Pages,
+}
+
+impl Need {
+    /// Exactly so many.
+    pub(crate) fn of(pages: Pages) -> Self {
+        Self {
+            least: pages,
+            most: pages,
+        }
+    }
+
+    /// Those of a slab of `class`.
+    pub(super) fn of_slab(class: usize) -> Self {
+        Self {
+            least: slab_pages(class, 0) as Pages,
+            most: slab_pages(class, u32::MAX) as Pages,
+        }
+    }
+}
 
 impl Behalf {
-    /// Tries, and makes room where there is none.
+    /// Tries, and makes room where there is none; insists at last if the request is an ambient one.
     pub(super) fn attempt<T>(
         self,
-        pages: Pages,
+        need: Need,
         purpose: Purpose,
         mut allocate: impl FnMut(Purpose) -> Option<T>,
     ) -> Option<T> {
-        if let Some(block) = allocate(purpose) {
-            return Some(block);
-        }
-        self.attempt_again(pages, purpose, allocate)
+        let served = allocate(purpose).or_else(|| self.attempt_again(need, purpose, allocate));
+        notice::look_if_alarmed();
+        served
     }
 
-    /// What follows when a request found nothing: makes room for `pages` where that helps, and tries again; insists at last
-    /// if the request is an ambient one.
+    /// What follows when a request found nothing.
     pub(super) fn attempt_again<T>(
         self,
-        pages: Pages,
+        need: Need,
         purpose: Purpose,
         mut allocate: impl FnMut(Purpose) -> Option<T>,
     ) -> Option<T> {
         let (account, is_ambient) = (&self.pool.account, purpose == Purpose::Ambient);
-        // What can never fit is told so at once: a slip in a length must not cost everybody his cache. And a tenant that
-        // has overdrawn made room in vain before: what may not fail is served at once until it has repaid.
-        let may_help =
-            !(is_ambient && account.overdraft() > 0) && HEAP.shared.ledger.can_ever(account, pages);
-        if may_help && self.is_live() {
-            // 1. The tenant's own: here, and in its pool.
-            if let Some(thread) = thread() {
-                thread.flush_for(self.pool, self.tag);
-            }
-            self.pool.trim(&HEAP.shared);
-            if let Some(block) = allocate(purpose) {
-                return Some(block);
-            }
-            // 2. What others keep; not for a tenant at its own limit.
-            if account.charged() + pages <= account.limit() {
-                make_room(pages);
-                if let Some(block) = allocate(purpose) {
-                    return Some(block);
-                }
-            }
+        // A tenant that has overdrawn made room in vain before: what may not fail is served at once until it has repaid.
+        let may_help = !(is_ambient && account.overdraft() > 0);
+        if may_help && let Some(block) = self.make_room(need, purpose, &mut allocate) {
+            return Some(block);
         }
-        // 3. What may not fail.
+        // What may not fail.
         let before = account.overdraft();
         if is_ambient && let Some(block) = allocate(Purpose::Insistent) {
             let overdrawn = account.overdraft().saturating_sub(before);
@@ -59,7 +68,43 @@ impl Behalf {
             }
             return Some(block);
         }
-        self.deny(pages)
+        self.deny(need.least)
+    }
+
+    /// Has what is free go back where that helps the tenant, and tries again: its own first, then what others keep.
+    pub(crate) fn make_room<T>(
+        self,
+        need: Need,
+        purpose: Purpose,
+        mut allocate: impl FnMut(Purpose) -> Option<T>,
+    ) -> Option<T> {
+        let (shared, account) = (&HEAP.shared, &self.pool.account);
+        // What can never fit is told so at once: a slip in a length must not cost everybody his cache.
+        if !shared.ledger.can_ever(account, need.least) || !self.is_live() {
+            return None;
+        }
+        // 1. The tenant's own: here, and in its pool.
+        if let Some(thread) = thread() {
+            thread.flush_for(self.pool, self.tag);
+        }
+        self.pool.trim(shared);
+        if let Some(block) = allocate(purpose) {
+            return Some(block);
+        }
+        // 2. What others keep, if it is that. At its own limit a tenant has nothing of it.
+        match shared.ledger.obstacle(account, need.least, purpose) {
+            None => give_all_back(),
+            Some(Refusal::Capacity) => {
+                let room = account.limit().saturating_sub(account.charged());
+                lend(need.most.min(room).max(need.least));
+            }
+            Some(Refusal::Group) => shared
+                .all_pools()
+                .filter(|pool| pool.account.group() == account.group())
+                .for_each(|pool| pool.trim(shared)),
+            Some(Refusal::Limit | Refusal::OutOfMemory) => return None,
+        }
+        allocate(purpose)
     }
 
     pub(super) fn deny<T>(self, pages: Pages) -> Option<T> {
@@ -71,29 +116,12 @@ impl Behalf {
     }
 }
 
-/// Has what is free go back where that helps a tenant to `pages`: its own first, then what others keep.
-pub(crate) fn make_room_for(pool: &'static Pool, pages: Pages) {
-    if !HEAP.shared.ledger.can_ever(&pool.account, pages) {
-        return;
-    }
-    if let Some(thread) = thread() {
-        thread.flush();
-    }
-    pool.trim(&HEAP.shared);
-    if pool.account.charged().saturating_add(pages) <= pool.account.limit() {
-        make_room(pages);
-    }
-}
-
-/// Has free memory that pools and sleeping threads keep go back, until `pages` can be lent; if they can and it is the
-/// operating system that has none, all that has backing goes back to it.
-pub(crate) fn make_room(pages: Pages) {
+/// Has free memory that pools and sleeping threads keep go back, until `pages` can be lent.
+pub(crate) fn lend(pages: Pages) {
     let shared = &HEAP.shared;
     let is_enough = || shared.ledger.surplus() >= pages.cast_signed();
+    // What is there already and was refused is owed to others, or they come first.
     if is_enough() {
-        HEAP.flush_sleeping();
-        shared.all_pools().for_each(|pool| pool.trim(shared));
-        shared.spans.trim(0);
         return;
     }
     // 1. The depots of those who hold more than is protected: first of those whom the last round found cheapest.
@@ -109,4 +137,12 @@ pub(crate) fn make_room(pages: Pages) {
     // 2. What sleeping threads keep.
     HEAP.flush_sleeping();
     shared.all_pools().for_each(|pool| pool.trim(shared));
+}
+
+/// Gives everything that is free back to the operating system, which had no more.
+fn give_all_back() {
+    let shared = &HEAP.shared;
+    HEAP.flush_sleeping();
+    shared.all_pools().for_each(|pool| pool.trim(shared));
+    shared.spans.trim(0);
 }

@@ -189,6 +189,28 @@ impl Ledger {
         charged.map(|()| granted)
     }
 
+    /// Charges `pages` to `account` for memory that is held elsewhere: what was prepaid is for its own next pages.
+    pub(crate) fn charge_beside(
+        &self,
+        account: &Account,
+        pages: Pages,
+        purpose: Purpose,
+    ) -> Result<Granted, Refusal> {
+        let granted = Granted { pages, prepaid: 0 };
+        self.charge_new(account, pages, purpose).map(|()| granted)
+    }
+
+    /// Why a charge would be refused now; nothing has changed but for a moment.
+    pub(crate) fn obstacle(&self, account: &Account, pages: Pages, purpose: Purpose) -> Option<Refusal> {
+        match self.charge(account, pages, purpose) {
+            Ok(granted) => {
+                self.cancel(account, granted);
+                None
+            }
+            Err(refusal) => Some(refusal),
+        }
+    }
+
     fn charge_new(&self, account: &Account, pages: Pages, purpose: Purpose) -> Result<(), Refusal> {
         // 1. What is overdrawn comes first.
         if account.unbudgeted() > 0 {
@@ -218,6 +240,7 @@ impl Ledger {
 
     /// Claims `pages` more, as long as no more than `limit` are.
     fn grow(&self, account: &Account, pages: Pages, limit: Pages) -> Result<(), Refusal> {
+        let group = self.group_of(account);
         let mut old = account.holding();
         loop {
             let new = old
@@ -237,7 +260,7 @@ impl Ledger {
                     return Ok(());
                 }
                 Err(other) => {
-                    self.give(account, more);
+                    self.give(group, more);
                     old = other;
                 }
             }
@@ -274,11 +297,13 @@ impl Ledger {
     }
 
     fn shrink_claim(&self, account: &Account, pages: Pages) {
+        // Before the last page is off: the account may be another tenant's after that, in another group.
+        let group = self.group_of(account);
         let mut old = account.holding();
         loop {
             let new = old.shrunk(pages);
             match account.replace(old, new) {
-                Ok(()) => return self.give(account, old.claim() - new.claim()),
+                Ok(()) => return self.give(group, old.claim() - new.claim()),
                 Err(other) => old = other,
             }
         }
@@ -337,9 +362,9 @@ impl Ledger {
         }
     }
 
-    fn give(&self, account: &Account, less: Pages) {
+    fn give(&self, group: Option<&Group>, less: Pages) {
         if less > 0 {
-            match self.group_of(account) {
+            match group {
                 None => self.surplus.give(less),
                 Some(group) => group.give(less, &self.surplus),
             }
@@ -358,6 +383,7 @@ impl Ledger {
     /// back at once; more is taken from the surplus, as far as that goes.
     pub(crate) fn protect(&self, account: &Account, pages: Pages) -> Pages {
         self.settle(account);
+        let group = self.group_of(account);
         let mut old = account.holding();
         loop {
             let wish = old.protecting(pages);
@@ -374,11 +400,11 @@ impl Ledger {
             };
             match account.replace(old, new) {
                 Ok(()) => {
-                    self.give(account, (old.claim() + taken) - new.claim());
+                    self.give(group, (old.claim() + taken) - new.claim());
                     return new.protected();
                 }
                 Err(other) => {
-                    self.give(account, taken);
+                    self.give(group, taken);
                     old = other;
                 }
             }

@@ -151,7 +151,7 @@ impl TenantAlloc {
 
     /// Why `bytes` more would be refused now.
     pub(super) fn refusal(&self, bytes: u64) -> Option<Error> {
-        charge::charge(self.pool, self.tag, bytes).err()
+        charge::refusal(self.behalf(), bytes)
     }
 
     // ---- What the traits come to. ----

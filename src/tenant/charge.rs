@@ -3,8 +3,8 @@
 use super::{Tenant, TenantId};
 use crate::base::units::PAGE;
 use crate::error::Error;
-use crate::heap;
-use crate::ledger::{NO_LIMIT, Purpose, Refusal};
+use crate::heap::{self, Behalf, Need};
+use crate::ledger::{Account, Granted, Ledger, NO_LIMIT, Pages, Purpose, Refusal};
 use crate::pool::Pool;
 use crate::span::Tag;
 
@@ -54,43 +54,62 @@ impl Tenant {
     /// # }
     /// ```
     pub fn try_charge(&self, bytes: u64) -> Result<Charge, Error> {
-        let pool = self.pool();
-        charge(pool, self.tag(), bytes).inspect_err(|error| {
+        let (pool, tag, pages) = (self.pool(), self.tag(), bytes.div_ceil(PAGE as u64));
+        let behalf = Behalf { pool, tag };
+        let _granted = grant(behalf, bytes, Ledger::charge_beside).inspect_err(|error| {
             if *error != Error::Retired {
-                heap::deny(pool, bytes.div_ceil(PAGE as u64));
+                heap::deny(pool, pages);
             }
-        })
+        })?;
+        let charge = Charge {
+            holder: Holder { pool, tag },
+            pages,
+        };
+        // The tenant may have retired, and even drained, while it was charged: then the charge is dropped, which takes it
+        // off the same account it went to.
+        if pool.is_live(tag) {
+            Ok(charge)
+        } else {
+            Err(Error::Retired)
+        }
     }
 }
 
-/// Charges `bytes`, rounded up to pages, to the tenant `tag` of `pool`, or says why not. Counts no refusal: who only asks
-/// is not denied anything.
-pub(super) fn charge(pool: &'static Pool, tag: Tag, bytes: u64) -> Result<Charge, Error> {
-    let pages = bytes.div_ceil(PAGE as u64);
+/// Why `bytes`, rounded up to pages, would be refused now. Who only asks is not denied anything, and leaves nothing behind.
+pub(super) fn refusal(behalf: Behalf, bytes: u64) -> Option<Error> {
+    match grant(behalf, bytes, Ledger::charge) {
+        Ok(granted) => {
+            heap::heap().shared.ledger.cancel(&behalf.pool.account, granted);
+            None
+        }
+        Err(error) => Some(error),
+    }
+}
+
+/// One of the ways in which the ledger charges.
+type Grant = fn(&Ledger, &Account, Pages, Purpose) -> Result<Granted, Refusal>;
+
+/// Charges `bytes`, rounded up to pages, or says why not. Counts no refusal.
+fn grant(behalf: Behalf, bytes: u64, charge: Grant) -> Result<Granted, Error> {
+    let Behalf { pool, tag } = behalf;
     if !pool.is_live(tag) {
         return Err(Error::Retired);
     }
-    let charge = || {
-        let ledger = &heap::heap().shared.ledger;
-        ledger.charge(&pool.account, pages, Purpose::Fallible)
-    };
-    let _granted = charge()
-        .or_else(|_| {
-            heap::make_room_for(pool, pages);
-            charge()
-        })
-        .map_err(|refusal| explain(pool, tag, refusal, bytes))?;
-    let charge = Charge {
-        holder: Holder { pool, tag },
+    let pages = bytes.div_ceil(PAGE as u64);
+    let mut granted = charge(
+        &heap::heap().shared.ledger,
+        &pool.account,
         pages,
-    };
-    // The tenant may have retired, and even drained, while it was charged: then the charge is dropped, which takes it
-    // off the same account it went to.
-    if pool.is_live(tag) {
-        Ok(charge)
-    } else {
-        Err(Error::Retired)
+        Purpose::Fallible,
+    );
+    if granted.is_err() {
+        behalf.make_room(Need::of(pages), Purpose::Fallible, |purpose| {
+            granted = charge(&heap::heap().shared.ledger, &pool.account, pages, purpose);
+            granted.is_ok().then_some(())
+        });
     }
+    heap::look_if_alarmed();
+    granted.map_err(|refusal| explain(pool, tag, refusal, bytes))
 }
 
 /// Says why the ledger refused `bytes` to the tenant `tag` of `pool`.
@@ -139,6 +158,11 @@ impl Charge {
     /// What is not used up by then goes back when the tenant retires.
     pub fn into_prepaid(self) {
         let (pool, tag) = (self.holder.pool, self.holder.tag);
+        // What is charged keeps the pool the tenant's, and nothing may be charged, or retirement take it back at once.
+        let _its_own = pool.references.hold();
+        if pool.tag() != tag {
+            return;
+        }
         pool.account.prepay(self.pages);
         core::mem::forget(self);
         // Who retires takes the credit back after the mark; who prepays looks for the mark after.

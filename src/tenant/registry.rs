@@ -137,6 +137,8 @@ impl Registry {
             // 1. What threads keep goes back, and 2. what bins keep.
             let is_forgotten = threads.forget(tag);
             pool.trim(&threads.shared);
+            // A request that failed may have put its credit back after the tenant retired.
+            heap::give_prepaid_back(pool);
             // References first: what the last one charged is seen then.
             if !is_forgotten || !pool.references.is_none() || pool.account.charged() > 0 {
                 return true;
@@ -219,7 +221,7 @@ pub(super) fn reserve(account: &Account, pages: Pages, tag: Tag) -> Result<(), E
     let least = if is_promise { least } else { least.max(before) };
     let mut granted = ledger.protect(account, least);
     if granted < pages {
-        heap::make_room(pages - granted);
+        heap::lend(pages - granted);
         granted = ledger.protect(account, least);
     }
     if granted < pages {

@@ -845,3 +845,81 @@ fn random_operations_agree_with_the_shadow_heap() {
         tenants.iter().for_each(|tenant| tenant.retire().unwrap());
     }
 }
+
+// ---- Credit. ----
+
+#[test]
+fn credit_is_for_the_tenants_next_pages_and_for_nothing_else() {
+    let own = tenant("in credit");
+    let handle = own.allocator();
+    own.try_charge(8 * MIB as u64).unwrap().into_prepaid();
+    assert_eq!(own.stats().charged, 8 * MIB as u64);
+    // To ask uses none of it, and leaves no trace.
+    for size in [4 * MIB, 64 * MIB] {
+        assert_eq!(handle.explain(layout(size, 8)), None);
+    }
+    let stats = own.stats();
+    assert_eq!((stats.charged, stats.peak), (8 * MIB as u64, 8 * MIB as u64));
+    // What is held elsewhere is beside it.
+    let charge = own.try_charge(8 * MIB as u64).unwrap();
+    assert_eq!(own.stats().charged, 16 * MIB as u64);
+    drop(charge);
+    assert_eq!(own.stats().charged, 8 * MIB as u64);
+    // Memory uses it up.
+    let block = allocate(&handle, layout(6 * MIB, 8)).unwrap();
+    assert_eq!(own.stats().charged, 8 * MIB as u64);
+    // SAFETY: the block is this layout's.
+    unsafe { handle.deallocate(block, layout(6 * MIB, 8)) };
+    assert_eq!(
+        own.stats().charged,
+        2 * MIB as u64,
+        "of the credit there is so much left"
+    );
+    drop(handle);
+    own.retire().unwrap();
+    assert_eq!(charged(&own), 0, "which goes back with the tenant");
+}
+
+#[test]
+fn a_charge_of_nothing_takes_no_credit_of_who_comes_after() {
+    let first = tenant("charged nothing");
+    let nothing = first.try_charge(0).unwrap();
+    let (id, name) = (first.id(), "comes after");
+    first.retire().unwrap();
+    drop(first);
+    // Until one has its number; others of this process may take it first.
+    let after = std::iter::repeat_with(|| Tenant::builder(name).build().unwrap())
+        .take(100_000)
+        .find(|after| {
+            let is_it = after.id().index() == id.index();
+            if !is_it {
+                after.retire().unwrap();
+            }
+            is_it
+        });
+    if let Some(after) = after {
+        after.try_charge(MIB as u64).unwrap().into_prepaid();
+        nothing.into_prepaid();
+        assert_eq!(after.stats().charged, MIB as u64);
+        after.retire().unwrap();
+    }
+}
+
+#[test]
+fn at_its_limit_a_tenant_gets_the_smallest_slab_that_serves() {
+    let own = Tenant::builder("small slabs").limit(64 << 10).build().unwrap();
+    let handle = own.allocator();
+    let blocks: Vec<_> = (0..15)
+        .map(|_| allocate(&handle, layout(4096, 8)).unwrap())
+        .collect();
+    for block in blocks {
+        // SAFETY: the block is this layout's.
+        unsafe { handle.deallocate(block, layout(4096, 8)) };
+    }
+    // Its cache keeps them, and has to give them up: 20 KiB are 5 pages of 16.
+    let block = allocate(&handle, layout(20_000, 8)).expect("there is room in the limit");
+    // SAFETY: the block is this layout's.
+    unsafe { handle.deallocate(block, layout(20_000, 8)) };
+    assert_eq!(own.stats().denied, 0);
+    own.retire().unwrap();
+}

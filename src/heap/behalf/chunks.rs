@@ -12,7 +12,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use super::super::{HEAP, large_owner, thread};
-use super::{Behalf, give_large};
+use super::{Behalf, Need, give_large};
 use crate::base::units::{MAX_REQUEST, PAGE, pages_for};
 use crate::cache::{Thread, current, set_current};
 use crate::ledger::{Pages, Purpose};
@@ -99,7 +99,7 @@ impl Behalf {
         } else if purpose == Purpose::Ambient && !self.is_live() {
             None
         } else {
-            self.attempt(pages_for(least) as Pages, purpose, |purpose| {
+            self.attempt(Need::of(pages_for(least) as Pages), purpose, |purpose| {
                 // An overdraft is no longer than it must be: the last resort, and only of what is needed.
                 let sizes = halved(request.wanted, least).map(|size| (size, Purpose::Fallible));
                 self.is_live()

@@ -21,7 +21,6 @@ use core::ptr::NonNull;
 use super::super::allocator::impl_allocator;
 use super::chunks::{Chunk, head, least_bytes};
 use super::{Arena, End, at};
-use crate::base::units::PAGE;
 use crate::ledger::Purpose;
 
 impl Arena {
@@ -110,7 +109,8 @@ impl Arena {
         let alone = self.chunk_of_one(block, old);
         // 1. A chunk that holds nothing else grows itself.
         if let Some(chunk) = alone
-            && new.align() <= PAGE
+            // It stays where it is in its chunk, right behind the head of a whole page.
+            && head(1).is_multiple_of(new.align())
             // SAFETY: the chunk is the newest, and holds this block only, which the caller gives up.
             && let Some(moved) = unsafe { self.grow_newest(chunk, block, new) }
         {

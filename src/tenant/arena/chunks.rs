@@ -257,9 +257,7 @@ impl Arena {
             return Error::OutOfMemory;
         };
         // If it would not be refused now, it was the operating system, or has been freed meanwhile.
-        charge::charge(self.behalf.pool, self.behalf.tag, bytes as u64)
-            .err()
-            .unwrap_or(Error::OutOfMemory)
+        charge::refusal(self.behalf, bytes as u64).unwrap_or(Error::OutOfMemory)
     }
 }
 

@@ -195,7 +195,7 @@ fn promise(group: &ledger::Group, pages: Pages) -> Result<(), Error> {
     let ledger = &heap::heap().shared.ledger;
     let is_raised = pages > group.reservation();
     let promised = ledger.promise(group, pages).or_else(|wanted| {
-        heap::make_room(wanted);
+        heap::lend(wanted);
         ledger.promise(group, pages)
     });
     if let Err(wanted) = promised {
