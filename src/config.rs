@@ -81,7 +81,7 @@ impl Config {
             capacity: None,
             fit: Fit::Best,
             purge_delay: Duration::from_secs(1),
-            // ESX taxes idle memory at 0.75 (Waldspurger, OSDI 2002).
+            // ESX taxes idle memory at 0.75 (Waldspurger, OSDI 2002); why 0.9: docs/decisions/0006.
             tau: 0.9,
             huge_pages: true,
         }

@@ -23,7 +23,7 @@ use crate::tenant::TenantId;
 pub enum Error {
     /// No identifier is left for another tenant or group.
     TooManyTenants,
-    /// A tenant of this name exists; the name is free again as soon as that tenant is retired.
+    /// A tenant (or for a group, a group) of this name exists; the name is free again as soon as that one is retired.
     NameTaken,
     /// The weight is outside 1..=10,000.
     InvalidWeight,
@@ -46,13 +46,13 @@ pub enum Error {
         /// What all tenants are charged together.
         charged: u64,
     },
-    /// The request would have taken the tenant above its limit.
+    /// The request would have taken the tenant above its limit, or its group above the group's.
     LimitExceeded {
-        /// Whose limit it is.
+        /// Who asked.
         tenant: TenantId,
         /// What was asked for, on top of what the tenant is charged already.
         wanted: u64,
-        /// The limit.
+        /// The limit that stands against it: the tenant's own, or its group's.
         limit: u64,
     },
     /// The tenant is below its limit, but the request would have to be lent and nothing is left to lend.
@@ -104,7 +104,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::TooManyTenants => f.write_str("no identifier is left for another tenant or group"),
-            Error::NameTaken => f.write_str("a tenant of this name exists already"),
+            Error::NameTaken => f.write_str("a tenant or group of this name exists already"),
             Error::InvalidWeight => f.write_str("the weight must be between 1 and 10000"),
             Error::InvalidCapacity => f.write_str("the capacity must be at least 16 MiB"),
             Error::LimitBelowReservation => f.write_str("the limit is below the reservation"),
@@ -126,7 +126,7 @@ impl fmt::Display for Error {
                 limit,
             } => write!(
                 f,
-                "tenant {tenant} asked for {} more, which would exceed its limit of {}",
+                "tenant {tenant} asked for {} more, which would exceed a limit of {}, its own or its group's",
                 HumanBytes(*wanted),
                 HumanBytes(*limit)
             ),

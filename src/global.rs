@@ -16,9 +16,9 @@ use crate::size_class::class_of;
 ///
 /// Requests of up to 32 KiB are served from 40 size classes, larger ones by page runs; any alignment that `Layout`
 /// allows is. Memory is counted to the tenant that is entered on the calling thread, else to root; it may be freed on
-/// any thread, under any tenant. Null is returned only if the operating system has no memory, or if the tenant is at
-/// its limit and asked to [fail](crate::OnLimit::Fail) there. Nothing in here waits for other threads' user code,
-/// unwinds or allocates in turn.
+/// any thread, under any tenant. Null is returned only if the operating system has no memory, if more is asked for
+/// than there are addresses for (128 TiB), or if the tenant asked to [fail](crate::OnLimit::Fail) and its limit, its group's
+/// or the capacity is reached. Nothing in here waits for other threads' user code, unwinds or allocates in turn.
 ///
 /// # Examples
 ///

@@ -38,7 +38,7 @@ static OS: os::Native = os::Native;
 /// The allocator of this process.
 static HEAP: Threads = Threads::new(&OS);
 
-/// The part of the capacity that is never lent out of what the machine has: C = 0.9 × what is there.
+/// The capacity by default, in tenths of what the machine has: C = 0.9 × what is there.
 const DEFAULT_CAPACITY_TENTHS: u64 = 9;
 
 /// Root's reservation is this part of the capacity, unless it holds more.

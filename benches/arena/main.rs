@@ -269,7 +269,7 @@ fn of_growth<R: Region>(c: &mut Criterion<ThreadTime>) {
             });
         });
     }
-    // The same without a reset, and one vector in the other's way.
+    // The same with a value between, which is in the vector's way.
     let mut group = group(c, "push 1000, a value between", 1_000);
     group.bench_function(R::NAME, |b| {
         let mut region = R::empty(tenant());

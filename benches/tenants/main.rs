@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Each part runs in a process of its own, so that none finds what another left behind, and all parts take turns for
-//! the number of rounds. The table shows medians over the rounds. The targets are those of DESIGN §9.
+//! the number of rounds. The table shows medians over the rounds. The targets are in `rows.rs`.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -3,7 +3,7 @@
 /// log2 of [`PAGE`].
 pub(crate) const PAGE_SHIFT: u32 = 12;
 /// The unit in which memory is charged, owned and searched. Kernels with larger pages work too: what is purged is
-/// then rounded inwards to their pages (`span::Spans::purge`).
+/// then rounded inwards to their pages (`span/purge.rs`).
 pub(crate) const PAGE: usize = 1 << PAGE_SHIFT;
 
 /// log2 of [`SEGMENT`].

@@ -352,7 +352,7 @@ impl Thread {
 
     /// The cache at a tenant's place, which may be another's.
     fn cache_of(&self, tag: Tag) -> Option<&'static Cache> {
-        // Acquire: pairs with the Release in `keep`.
+        // Acquire: pairs with the Release in `bound`.
         // SAFETY: caches in the table live as long as the thread, which the caller's lock keeps from leaving.
         unsafe { self.place_of(tag).load(Ordering::Acquire).as_ref() }
     }

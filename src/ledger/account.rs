@@ -7,8 +7,8 @@ use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, 
 
 /// What ambient allocations of a tenant do that is at its limit, or finds the capacity used up.
 ///
-/// *Ambient* are allocations through the global allocator. Handles, arenas and charges always fail then, and only the
-/// one request.
+/// *Ambient* are allocations through the global allocator, and the forms of an arena that return no error. Handles, charges
+/// and the `try_` forms of arenas always fail then, and only the one request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 pub enum OnLimit {
     /// The allocation succeeds and is counted as overdraft: on stable Rust a null from the global allocator aborts

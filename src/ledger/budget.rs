@@ -30,7 +30,7 @@ impl Budget {
             (left >= 0 && left.unsigned_abs() >= kept).then_some(left)
         };
         // AcqRel: after the `give` of another account that it draws on, and before the taker's own word changes
-        // (`Account::swap`), so that the sum of all claims never runs ahead.
+        // (`Account::replace`), so that the sum of all claims never runs ahead.
         self.0
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, less)
             .ok()

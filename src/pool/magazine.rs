@@ -11,8 +11,8 @@
 //! A magazine is named by its *top*: the address of the slot of the block that was pushed last. **Sentinels**: slot 0
 //! holds null, and the slot behind the last usable one holds [`FULL`]. So `*top` is null iff the magazine is empty, and
 //! `*(top + 1)` is `FULL` iff it is full: both bounds are tests of a word that is loaded or stored anyway, and there is
-//! no counter (Bonwick and Adams, "Magazines and Vmem", USENIX 2001, for magazines; FAST_PATH's measurements for the
-//! bound). Blocks are neither read nor written.
+//! no counter (Bonwick and Adams, "Magazines and Vmem", USENIX 2001, for magazines; `docs/decisions/0001`, section 1, for
+//! the bound). Blocks are neither read nor written.
 
 #![allow(unsafe_code)] // Raw slots: the cache's hot path reads and writes the same ones.
 
@@ -141,10 +141,8 @@ impl Magazine {
         crate::check!(self.is_empty(), "a magazine is filled from the bottom");
         let bottom = self.top;
         // SAFETY: the slots 1 to `want` are usable, says the caller.
-        let mut filling = Filling {
-            bottom,
-            next: unsafe { bottom.add(want) },
-        };
+        let next = unsafe { bottom.add(want) };
+        let mut filling = Filling { bottom, next };
         give(&mut filling);
         // SAFETY: the slots above `next`, up to `want`, hold blocks; so many are usable from slot 1 on.
         unsafe {

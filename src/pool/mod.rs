@@ -75,6 +75,11 @@ impl Shared {
         self.all_pools().map(|pool| pool.account.charged()).sum()
     }
 
+    /// What all accounts together are charged beyond their limits or the capacity.
+    pub(crate) fn overdraft(&'static self) -> Pages {
+        self.all_pools().map(|pool| pool.account.overdraft()).sum()
+    }
+
     pub(crate) fn hold_for_fork(&'static self) {
         self.all_pools().for_each(Pool::hold_nursery_for_fork);
         self.all_pools().for_each(Pool::hold_bins_for_fork);

@@ -93,7 +93,7 @@ impl ProcessStats {
             } else {
                 bytes(ledger.surplus().max(0).unsigned_abs())
             },
-            overdraft: bytes(ledger.overdraft()),
+            overdraft: bytes(heap.shared.overdraft()),
             level: rebalance::level(),
             rounds: rebalance::rounds(),
             last_round_ns: rebalance::last_round_ns(),

@@ -36,11 +36,11 @@ pub struct TenantStats {
     pub charged: u64,
     /// In its callers' hands, and in caches of threads.
     pub live: u64,
-    /// Free blocks that its depots hold.
+    /// Free blocks that its depots and reserves hold.
     pub cached: u64,
     /// The most that was ever charged.
     pub peak: u64,
-    /// Charged beyond the limit.
+    /// Charged beyond the limit or the capacity.
     pub overdraft: u64,
     /// Number of requests refused for a limit or for the capacity.
     pub denied: u64,

@@ -57,7 +57,7 @@ impl Loose {
         let stack = (core::ptr::from_ref(&on_the_stack).addr() >> STACK_SHIFT) as u64;
         // Fibonacci hashing (Knuth, TAOCP 3, §6.4): the top bits spread neighbours over all slots.
         let hash = stack.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (hash >> 32) as usize * SLOTS >> 32
+        ((hash >> 32) as usize * SLOTS) >> 32
     }
 
     /// This thread's slot.

@@ -126,7 +126,9 @@ impl TenantAlloc {
         TenantId::of(self.tag)
     }
 
-    /// Why a request of this layout would be refused now; `None` if neither a limit nor retirement stands against it.
+    /// Why a request of this layout would be refused now: [`Error::LimitExceeded`], [`Error::CapacityExhausted`],
+    /// [`Error::EntitlementPending`] or [`Error::Retired`]; `None` if nothing stands against it. It makes room first, as a
+    /// request would: not for a hot path.
     ///
     /// For the error of a collection, which does not say: `Vec::try_reserve` and the like. Somebody may have freed
     /// memory meanwhile; and what a cache holds is given out at the limit as well.

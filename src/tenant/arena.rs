@@ -159,7 +159,8 @@ impl Tenant {
     ///
     /// # Errors
     ///
-    /// [`Error::LimitExceeded`], [`Error::CapacityExhausted`], [`Error::Retired`], [`Error::OutOfMemory`].
+    /// [`Error::LimitExceeded`], [`Error::CapacityExhausted`], [`Error::EntitlementPending`] if it is the tenant's by
+    /// right, but lent to others at present, [`Error::Retired`], [`Error::OutOfMemory`].
     ///
     /// # Examples
     ///

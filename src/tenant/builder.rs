@@ -31,8 +31,9 @@ impl TenantBuilder {
         self
     }
 
-    /// Bytes that are set aside for it; none if not set. Rounded up to pages. Admission keeps the sum of all reservations
-    /// within the capacity; other tenants without a limit may still fill it.
+    /// Bytes that are set aside for it; none if not set. Rounded up to pages. They are protected from the moment they are promised: nobody
+    /// else can have them, and a charge within them and the limit is never refused. All reservations together fit in the
+    /// capacity.
     pub fn reservation(mut self, bytes: u64) -> Self {
         self.terms.reservation = bytes;
         self
@@ -87,6 +88,12 @@ impl Terms {
     pub(super) fn check(&self) -> Result<(Pages, Pages), Error> {
         check_name(&self.name)?;
         check_weight(self.weight)?;
-        Ok((self.reservation.div_ceil(PAGE as u64), limit_pages(self.limit)))
+        let limit = limit_pages(self.limit);
+        let mut reservation = self.reservation.div_ceil(PAGE as u64);
+        // One is rounded up and the other down: the same number of bytes may be both.
+        if self.limit.is_some_and(|bytes| bytes >= self.reservation) {
+            reservation = reservation.min(limit);
+        }
+        Ok((reservation, limit))
     }
 }

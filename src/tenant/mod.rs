@@ -141,8 +141,9 @@ impl Tenant {
         })
     }
 
-    /// Sets the bytes that are set aside for it. Rounded up to pages. Admission keeps the sum of all reservations within
-    /// the capacity; other tenants without a limit may still fill it.
+    /// Sets the bytes that are set aside for it. Rounded up to pages. They are protected from the moment they are promised: nobody
+    /// else can have them, and a charge within them and the limit is never refused. All reservations together fit in the
+    /// capacity.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Are the hot paths as short as they were? Counts their instructions in the machine code of hot_path/, built with fat LTO
-# and as cargo builds by default. The aim (DESIGN §4.2, §9) is allocate 6, free 14 with a constant size, under LTO.
+# and as cargo builds by default. The aim is allocate 6, free 14 with a constant size, under LTO.
 #
 # After a change that makes a path shorter, lower its limit here; one that makes it longer needs a reason in its message.
 set -euo pipefail

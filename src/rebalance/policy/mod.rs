@@ -18,10 +18,13 @@
 //! ```text
 //!  round:  Observation ──▶ observe ──▶ state of one tenant ──▶ estimate ──▶ Estimate
 //!                                                                              │
-//!  solver: a  = min(E, max(charged + pending, active, forecast))  ◀────────────┤
-//!          P* = max(r, a + (1 − τ)(E − a))                                     │
+//!  solver: now = charged + pending                                             │
+//!          a  = min(E, now + (1 − φ̄)(max(active, forecast) − now)⁺)  ◀──────────┤
+//!          P* = max(r, a + (1 − τ)(1 − φ̄)(E − a))                               │
 //!          weight in the competition for what is left × urgency   ◀────────────┘
 //! ```
+//!
+//! φ̄ is the part of loans that comes back by itself in time (`docs/rebalancer.md`).
 //!
 //! What all policies here keep, whatever they observe:
 //!

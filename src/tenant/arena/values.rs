@@ -38,8 +38,8 @@ impl Arena {
     ///
     /// # Errors
     ///
-    /// [`Error::LimitExceeded`], [`Error::CapacityExhausted`], [`Error::Retired`], [`Error::OutOfMemory`]. Then nothing
-    /// has changed. The same for all forms that begin with `try_`.
+    /// [`Error::LimitExceeded`], [`Error::CapacityExhausted`], [`Error::EntitlementPending`] if it is the tenant's by
+    /// right, but lent to others at present, [`Error::Retired`], [`Error::OutOfMemory`]. Then nothing has changed. The same for all forms that begin with `try_`.
     ///
     /// # Examples
     ///
