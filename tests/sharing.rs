@@ -873,7 +873,8 @@ fn who_is_refused_by_its_group_costs_nobody_else_what_he_keeps() {
             let group = Group::builder("full").limit(8 * MIB).build().unwrap();
             let member = Tenant::builder("member").group(&group).build().unwrap();
             let sibling = Tenant::builder("sibling").group(&group).build().unwrap();
-            let _full = sibling.try_charge(8 * MIB).unwrap();
+            // But for what is protected for both of them.
+            let _full = sibling.try_charge(8 * MIB - MIB / 2).unwrap();
             // Another tenant's free memory, with backing and in nobody's way.
             let other = Tenant::builder("other").build().unwrap();
             other.in_scope(|| drop(std::hint::black_box(vec![1u8; 16 << 20])));

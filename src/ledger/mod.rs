@@ -4,7 +4,7 @@
 //! moves what is protected; `report/` reads. Below: nothing. No lock, no clock, no unsafe code, nothing waits.
 //!
 //! ```text
-//!  capacity ─┬─ headroom        never lent, backs overdraft
+//!  capacity ─┬─ headroom        never lent, backs overdraft                          overdraft.rs
 //!            └─ lendable ─┬─ claims     of each account: max(charged, protected)     account.rs, holding.rs
 //!                         └─ surplus    what anybody may still claim                 budget.rs
 //! ```
@@ -36,6 +36,7 @@ mod budget;
 mod dirty;
 mod group;
 mod holding;
+mod overdraft;
 mod published;
 
 pub(crate) use account::Account;
@@ -408,33 +409,6 @@ impl Ledger {
                     old = other;
                 }
             }
-        }
-    }
-
-    // --- Overdraft ---
-
-    fn overdraw(&self, account: &Account, pages: Pages) {
-        // Relaxed: a sum to look at. Before the account's own, so that it never falls below the sum of them.
-        self.overdraft.fetch_add(pages, Ordering::Relaxed);
-        account.overdraw(pages);
-        self.dirty.mark(account.id());
-        self.alarm();
-    }
-
-    /// Makes overdraft a part of the claim, as far as the limit and the surplus allow by now.
-    pub(crate) fn settle(&self, account: &Account) {
-        let room = account.limit().saturating_sub(account.holding().charged());
-        let mut pages = account.unbudgeted().min(room);
-        // All of it if that can be had, or else half as much …
-        while pages > 0 && self.grow(account, pages, account.limit()).is_err() {
-            pages /= 2;
-        }
-        // … counted twice for a moment, never not at all: who uncharges meanwhile must find it.
-        let settled = account.take_overdraft(pages);
-        // Relaxed: as in `overdraw`.
-        self.overdraft.fetch_sub(settled, Ordering::Relaxed);
-        if settled < pages {
-            self.shrink_claim(account, pages - settled);
         }
     }
 
