@@ -139,7 +139,8 @@ impl Config {
         self
     }
 
-    /// Sets how long memory must have been empty before it goes back to the operating system. Default: 1 s.
+    /// Sets how long memory must have been empty before it goes back to the operating system, in whole milliseconds (rounded
+    /// down). Default: 1 s.
     ///
     /// Longer, and the resident size follows a falling load more slowly; shorter, and a load that comes and goes pays
     /// with page faults. It is not a promise to keep memory: a grant that needs the room purges sooner.

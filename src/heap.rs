@@ -130,11 +130,9 @@ pub(crate) fn large_cold(size: usize, align: usize, zero: bool, grows: bool) -> 
     }
     let block = attempt(Need::of(pages_for(size) as Pages), |purpose| {
         let request = LargeRequest {
-            size,
-            align,
             zero,
             grows,
-            purpose,
+            ..LargeRequest::new(size, align, purpose)
         };
         current_pool().allocate_large(&HEAP.shared, request)
     });
@@ -228,11 +226,8 @@ pub(crate) unsafe fn reallocate(block: *mut u8, old: usize, align: usize, new: u
         // SAFETY: the caller's promise.
         let resized = unsafe {
             let request = LargeRequest {
-                size: new,
-                align,
-                zero: false,
                 grows,
-                purpose: Purpose::Ambient,
+                ..LargeRequest::new(new, align, Purpose::Ambient)
             };
             large_owner(start, old, align).resize_large(&HEAP.shared, start, old, request)
         };

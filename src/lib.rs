@@ -19,6 +19,9 @@ mod size_class;
 mod slab;
 mod span;
 
+/// By its short name everywhere: `crate::check!`.
+use base::checks::check;
+
 // The process's own instance, and who names it. loom's atomics cannot be made in a static, so its models make instances
 // of their own, and of `tenant/` they know the number that errors name.
 #[cfg(not(loom))]

@@ -123,6 +123,42 @@ fn children_of_a_process_under_load_can_do_everything() {
 }
 
 /// The C library may run the fork handlers of two threads at the same time.
+/// Threads that do nothing but exchange magazines, caught in the middle of it.
+#[test]
+fn no_block_is_handed_out_twice_in_a_child() {
+    well_in_child("no_block_is_handed_out_twice_in_a_child", 120, || {
+        let stop = Arc::new(AtomicBool::new(false));
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let stop = stop.clone();
+                thread::spawn(move || {
+                    let mut blocks = Vec::with_capacity(130);
+                    while !stop.load(Ordering::Relaxed) {
+                        blocks.extend((0..130).map(|number| Box::new([number; 8])));
+                        blocks.clear();
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..scale("TENANCY_FORKS", 300) {
+            assert!(fork_and(|| {
+                // What the threads had in their caches is the child's now, and waits for whoever asks first.
+                let mut blocks: Vec<Box<[usize; 8]>> =
+                    (0..2000).map(|number| Box::new([number; 8])).collect();
+                blocks.rotate_left(1000);
+                assert!(
+                    blocks
+                        .iter()
+                        .zip((1000..2000).chain(0..1000))
+                        .all(|(block, number)| **block == [number; 8])
+                );
+            }));
+        }
+        stop.store(true, Ordering::Relaxed);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
 #[test]
 fn threads_may_fork_at_the_same_time() {
     well_in_child("threads_may_fork_at_the_same_time", 120, || {

@@ -121,7 +121,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Macros that live in the crate's root because `macro_rules!` do.
+/// Macros that the crate's root has a short name for.
 const ROOT_MACROS: &[&str] = &["check"];
 
 /// Where `unsafe` may stand: modules, each with everything below it. `slab` is `slab.rs` and `slab/`.

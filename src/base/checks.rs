@@ -7,8 +7,6 @@
 use crate::os;
 
 /// Aborts when an O(1) invariant does not hold. Nothing in release builds without feature `checks`.
-#[macro_export]
-#[doc(hidden)]
 macro_rules! check {
     ($fact:expr, $what:literal) => {
         if (cfg!(debug_assertions) || cfg!(feature = "checks")) && !$fact {
@@ -16,6 +14,8 @@ macro_rules! check {
         }
     };
 }
+
+pub(crate) use check;
 
 /// Prints one line naming what was found, at which address, and the two words that should have been the same, then
 /// aborts. Neither allocates nor unwinds.

@@ -120,11 +120,8 @@ impl Behalf {
                 self.attempt(need, Purpose::Fallible, |purpose| self.small(class, purpose))
             }
             None => self.large(LargeRequest {
-                size,
-                align,
                 zero,
-                grows: false,
-                purpose: Purpose::Fallible,
+                ..LargeRequest::new(size, align, Purpose::Fallible)
             }),
         }
     }
@@ -235,11 +232,9 @@ impl Behalf {
         let is_large = new.size() > 0 && class_of(new.size(), new.align()).is_none();
         let to = if grows && is_large {
             self.large(LargeRequest {
-                size: new.size(),
-                align: new.align(),
                 zero,
                 grows,
-                purpose: Purpose::Fallible,
+                ..LargeRequest::new(new.size(), new.align(), Purpose::Fallible)
             })?
         } else if grows && zero {
             self.allocate_zeroed(new)?
@@ -274,11 +269,8 @@ impl Behalf {
         // SAFETY: the caller's promise.
         unsafe {
             let request = LargeRequest {
-                size: new.size(),
-                align: new.align(),
-                zero: false,
                 grows: new.size() > old.size(),
-                purpose: Purpose::Fallible,
+                ..LargeRequest::new(new.size(), new.align(), Purpose::Fallible)
             };
             large_owner(block, old.size(), old.align()).resize_large(&HEAP.shared, block, old.size(), request)
         }
@@ -297,16 +289,9 @@ impl Behalf {
             .find_map(|purpose| match class_of(size, align) {
                 Some(class) if self.is_live() => self.small(class, purpose),
                 Some(class) => self.pool.allocate(shared, class, purpose),
-                None => self.pool.allocate_large(
-                    shared,
-                    LargeRequest {
-                        size,
-                        align,
-                        zero: false,
-                        grows: false,
-                        purpose,
-                    },
-                ),
+                None => self
+                    .pool
+                    .allocate_large(shared, LargeRequest::new(size, align, purpose)),
             })
     }
 }

@@ -73,6 +73,9 @@ pub(crate) const HOLDERS: usize = 16;
 /// log2 of the parts of a page in which the allowance for each unit of a claim is told.
 pub(crate) const LEVEL_SHIFT: u32 = 24;
 
+/// What every tenant is protected from its first moment, as far as there is something: its nursery's first page.
+pub(crate) const FIRST_SPAN: Pages = 1;
+
 /// Units of a claim in one of weight.
 pub(crate) const CLAIM_UNITS: u32 = 4;
 

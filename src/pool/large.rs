@@ -53,6 +53,17 @@ pub(crate) struct LargeRequest {
 }
 
 impl LargeRequest {
+    /// A block that need not be zeroed, and is not expected to grow.
+    pub(crate) const fn new(size: usize, align: usize, purpose: Purpose) -> Self {
+        Self {
+            size,
+            align,
+            zero: false,
+            grows: false,
+            purpose,
+        }
+    }
+
     fn pages(&self) -> usize {
         pages_for(self.size.max(1))
     }

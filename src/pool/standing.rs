@@ -7,55 +7,49 @@
 //! marked the tenant as retired and looks after that for references. So of the two at least one sees the other, and a
 //! pool that a handle of its tenant refers to never becomes another tenant's. All four are SeqCst for this.
 
-use crate::base::sync::{AtomicBool, AtomicU64, Ordering, const_fn, in_one_order};
+use crate::base::sync::{AtomicU64, Ordering, const_fn, in_one_order};
 use crate::span::Tag;
 
-/// The standing of a pool.
-pub(crate) struct Standing {
-    /// The tenant's [`Tag`]; nobody's between tenants.
-    tag: AtomicU64,
-    /// Whether the tenant has retired and only drains.
-    is_retired: AtomicBool,
-}
+/// The standing of a pool, in a word: the tenant's [`Tag`], nobody's between tenants, and [`RETIRED`].
+pub(crate) struct Standing(AtomicU64);
+
+/// The tenant has retired and only drains. A bit that no tag has.
+const RETIRED: u64 = 1 << 63;
+
+const _: () = assert!(Tag::new(u16::MAX, Tag::MAX_GENERATION).bits() < RETIRED);
 
 impl Standing {
     const_fn! {
         pub(crate) const fn new(tag: Tag) -> Self {
-            Self {
-                tag: AtomicU64::new(tag.bits()),
-                is_retired: AtomicBool::new(false),
-            }
+            Self(AtomicU64::new(tag.bits()))
         }
     }
 
     #[inline]
     pub(crate) fn tag(&self) -> Tag {
         // Relaxed: compared with tags that the caller has from a block or a handle; equal tags mean the same tenant.
-        Tag::from_bits(self.tag.load(Ordering::Relaxed))
+        Tag::from_bits(self.0.load(Ordering::Relaxed) & !RETIRED)
     }
 
     /// Gives the pool to another tenant, or to nobody.
     pub(crate) fn set_tag(&self, tag: Tag) {
-        // SeqCst: the tag is another before the mark is gone. So who finds no mark in `is_live`, because it is gone,
-        // finds another tag than that of the tenant that had retired.
-        self.tag.store(tag.bits(), Ordering::SeqCst);
-        self.is_retired.store(false, Ordering::SeqCst);
+        // SeqCst: in one order with `is_live` and `retire`.
+        self.0.store(tag.bits(), Ordering::SeqCst);
     }
 
     /// Whether `tag` is the tenant and may allocate.
     #[inline]
     pub(crate) fn is_live(&self, tag: Tag) -> bool {
-        // SeqCst: ordered after the caller showed that it uses the tenant (**Seen**, `cache/parking.rs`); the mark
-        // before the tag, against `set_tag`.
-        !self.is_retired.load(Ordering::SeqCst) && self.tag.load(Ordering::SeqCst) == tag.bits()
+        // SeqCst: ordered after the caller showed that it uses the tenant (**Seen**, `cache/parking.rs`).
+        self.0.load(Ordering::SeqCst) == tag.bits()
     }
 
     /// Marks the tenant as retired. `false`: it is already.
     pub(crate) fn retire(&self) -> bool {
         // SeqCst: ordered before the look for users (**Seen**, `cache/parking.rs`).
-        let is_first = !self.is_retired.swap(true, Ordering::SeqCst);
+        let before = self.0.fetch_or(RETIRED, Ordering::SeqCst);
         in_one_order();
-        is_first
+        before & RETIRED == 0
     }
 }
 

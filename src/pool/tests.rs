@@ -41,11 +41,8 @@ fn deallocate(shared: &'static Shared, pool: &Pool, class: usize, block: NonNull
 
 fn large(size: usize, zero: bool) -> LargeRequest {
     LargeRequest {
-        size,
-        align: 1,
         zero,
-        grows: false,
-        purpose: Purpose::Insistent,
+        ..LargeRequest::new(size, 1, Purpose::Insistent)
     }
 }
 

@@ -16,7 +16,7 @@ use super::round_report::{RoundReport, Transfer, TransferReason};
 use super::solver::Solver;
 use super::world::{Place, Process, World};
 use crate::base::units::PAGE;
-use crate::ledger::{CLAIM_UNITS, GROUPS, LEVEL_SHIFT, Ledger, NO_LEVEL, Pages};
+use crate::ledger::{CLAIM_UNITS, FIRST_SPAN, GROUPS, LEVEL_SHIFT, Ledger, NO_LEVEL, Pages};
 use crate::tenant::TenantId;
 
 /// Shares that are moved under one hold of the registry: some ten microseconds.
@@ -24,9 +24,6 @@ const STRETCH: usize = 256;
 
 /// Pools that a round trims while a debt is open or somebody waits.
 const TRIMMED: usize = 16;
-
-/// What a tenant is protected from its first moment; as where it is made.
-pub(super) const FIRST_SPAN: Pages = 1;
 
 impl Control {
     /// Tells the accounts. The first round of a driver tells all levels, since the one before it may have lifted them.

@@ -189,7 +189,7 @@ impl fmt::Display for TransferReason {
 
 impl fmt::Display for Transfer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (from, to) = (name(self.from), name(self.to));
+        let (from, to) = (tenant::name_or_number(self.from), tenant::name_or_number(self.to));
         let (moved, planned) = (HumanBytes(self.moved), HumanBytes(self.planned));
         write!(f, "{from} to {to}: {moved} of {planned}, {}", self.reason)
     }
@@ -198,7 +198,11 @@ impl fmt::Display for Transfer {
 impl fmt::Display for EntitlementChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (before, after) = (HumanBytes(self.before), HumanBytes(self.after));
-        write!(f, "{}: entitled to {after}, {before} before", name(self.tenant))
+        write!(
+            f,
+            "{}: entitled to {after}, {before} before",
+            tenant::name_or_number(self.tenant)
+        )
     }
 }
 
@@ -271,9 +275,4 @@ fn lines<T: fmt::Display>(f: &mut fmt::Formatter<'_>, lines: &[T]) -> fmt::Resul
         0 => Ok(()),
         more => write!(f, "\n  … and {more} more"),
     }
-}
-
-/// A tenant's name, or its number once it is gone.
-fn name(tenant: TenantId) -> String {
-    tenant::name_of(tenant).unwrap_or_else(|| alloc::format!("{tenant}"))
 }

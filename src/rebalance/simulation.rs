@@ -13,11 +13,10 @@ use super::Pressure;
 use super::control::{Control, Order};
 use super::guarded::Guarded;
 use super::policy::SharePolicy;
-use super::publish::FIRST_SPAN;
 use super::solver::Settings;
 use super::world::{Place, World};
 use crate::base::units::PAGE;
-use crate::ledger::{Account, GROUPS, Group, Ledger, NO_LIMIT, Pages, Purpose};
+use crate::ledger::{Account, FIRST_SPAN, GROUPS, Group, Ledger, NO_LIMIT, Pages, Purpose};
 use crate::span::Tag;
 
 pub use crate::ledger::OnLimit;

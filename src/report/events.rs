@@ -157,7 +157,7 @@ impl fmt::Debug for Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.1?} ago", self.age)?;
-        let (tenant, bytes) = (name(self.tenant), HumanBytes(self.bytes));
+        let (tenant, bytes) = (tenant::name_or_number(self.tenant), HumanBytes(self.bytes));
         match self.kind {
             EventKind::High => write!(f, ": pressure ended, surplus {bytes}"),
             EventKind::Soft => write!(f, ": soft pressure, surplus {bytes}"),
@@ -186,15 +186,10 @@ impl fmt::Display for Event {
             write!(
                 f,
                 "{lead} {} by {}",
-                name(holder.tenant),
+                tenant::name_or_number(holder.tenant),
                 HumanBytes(holder.bytes)
             )?;
         }
         Ok(())
     }
-}
-
-/// A tenant's name, or its number once it is gone.
-fn name(tenant: TenantId) -> String {
-    tenant::name_of(tenant).unwrap_or_else(|| alloc::format!("{tenant}"))
 }

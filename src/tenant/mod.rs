@@ -48,6 +48,11 @@ pub(crate) fn name_of(id: TenantId) -> Option<String> {
     Some(registry::by_tag(id.tag())?.name().into())
 }
 
+/// The name of the tenant with this id, or its number once it is gone.
+pub(crate) fn name_or_number(id: TenantId) -> String {
+    name_of(id).unwrap_or_else(|| alloc::format!("{id}"))
+}
+
 /// Whether the tenant with this id has not retired.
 #[cfg(any(feature = "metrics", feature = "prometheus"))]
 pub(crate) fn is_live(id: TenantId) -> bool {

@@ -31,16 +31,13 @@ use crate::base::lock::{Lock, Rank};
 use crate::base::units::PAGE;
 use crate::error::Error;
 use crate::heap;
-use crate::ledger::{Account, Pages};
+use crate::ledger::{Account, FIRST_SPAN, Pages};
 use crate::pool::Pool;
 use crate::span::Tag;
 use groups::Groups;
 
 /// The number of ids, root's included.
 const IDS: usize = 1 << 16;
-
-/// What every tenant is protected from its first moment, as far as there is something: its nursery's first page.
-const FIRST_SPAN: Pages = 1;
 
 static REGISTRY: Lock<Registry> = Lock::new(Rank::Registry, Registry::new());
 

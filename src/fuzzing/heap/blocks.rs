@@ -69,11 +69,9 @@ impl Heap {
                 cache.pool().filter(|pool| pool.is_live(cache.tag()))
             });
             let request = LargeRequest {
-                size,
-                align,
                 zero,
                 grows,
-                purpose: Purpose::Insistent,
+                ..LargeRequest::new(size, align, Purpose::Insistent)
             };
             return live.unwrap_or(shared.root()).allocate_large(shared, request);
         };
@@ -194,11 +192,8 @@ impl Heap {
         }
         if old_class.is_none() && new_class.is_none() {
             let request = LargeRequest {
-                size,
-                align: block.align,
-                zero: false,
                 grows: size > block.size,
-                purpose: Purpose::Insistent,
+                ..LargeRequest::new(size, block.align, Purpose::Insistent)
             };
             let pool = self.tenant(block.tag).pool;
             // SAFETY: the block is live and in nobody's hands but ours.
