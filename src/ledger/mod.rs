@@ -106,12 +106,13 @@ pub(crate) enum Refusal {
     OutOfMemory,
 }
 
-/// A charge that was made: how many pages, and how many of them had been prepaid.
+/// A charge that was made: how many pages, how many of them had been prepaid, and how many were owed to the account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use = "a charge is cancelled, or its pages are uncharged some day"]
 pub(crate) struct Granted {
     pages: Pages,
     prepaid: Pages,
+    paid: Pages,
 }
 
 /// What all accounts share. Units are pages.
@@ -185,12 +186,11 @@ impl Ledger {
         purpose: Purpose,
     ) -> Result<Granted, Refusal> {
         let prepaid = account.take_prepaid(pages);
-        let granted = Granted { pages, prepaid };
         let charged = self.charge_new(account, pages - prepaid, purpose);
         if charged.is_err() && prepaid > 0 {
             account.prepay(prepaid);
         }
-        charged.map(|()| granted)
+        charged.map(|paid| Granted { pages, prepaid, paid })
     }
 
     /// Charges `pages` to `account` for memory that is held elsewhere: what was prepaid is for its own next pages.
@@ -200,8 +200,9 @@ impl Ledger {
         pages: Pages,
         purpose: Purpose,
     ) -> Result<Granted, Refusal> {
-        let granted = Granted { pages, prepaid: 0 };
-        self.charge_new(account, pages, purpose).map(|()| granted)
+        let paid = self.charge_new(account, pages, purpose)?;
+        let prepaid = 0;
+        Ok(Granted { pages, prepaid, paid })
     }
 
     /// Why a charge would be refused now; nothing has changed but for a moment.
@@ -215,7 +216,8 @@ impl Ledger {
         }
     }
 
-    fn charge_new(&self, account: &Account, pages: Pages, purpose: Purpose) -> Result<(), Refusal> {
+    /// Charges what was not prepaid. How many pages were owed to the account.
+    fn charge_new(&self, account: &Account, pages: Pages, purpose: Purpose) -> Result<Pages, Refusal> {
         // 1. What is overdrawn comes first.
         if account.unbudgeted() > 0 {
             self.settle(account);
@@ -229,8 +231,9 @@ impl Ledger {
         }
         // 2. Within what is protected, or as a loan.
         let limit = account.limit().saturating_sub(account.unbudgeted());
-        let Err(refusal) = self.grow(account, pages, limit) else {
-            return Ok(());
+        let refusal = match self.grow(account, pages, limit) {
+            Err(refusal) => refusal,
+            granted => return granted,
         };
         // 3. What may not fail is overdraft.
         let may_exceed = purpose == Purpose::Insistent && account.on_limit() == OnLimit::Overdraft;
@@ -239,11 +242,11 @@ impl Ledger {
         }
         self.overdraw(account, pages);
         self.settle(account);
-        Ok(())
+        Ok(0)
     }
 
-    /// Claims `pages` more, as long as no more than `limit` are.
-    fn grow(&self, account: &Account, pages: Pages, limit: Pages) -> Result<(), Refusal> {
+    /// Claims `pages` more, as long as no more than `limit` are. How many were owed to the account.
+    fn grow(&self, account: &Account, pages: Pages, limit: Pages) -> Result<Pages, Refusal> {
         let group = self.group_of(account);
         let mut old = account.holding();
         loop {
@@ -252,16 +255,18 @@ impl Ledger {
                 .filter(|new| new.charged() <= limit)
                 .ok_or(Refusal::Limit)?;
             let more = new.claim() - old.claim();
-            if more > 0 {
-                self.take(account, new.charged(), more)?;
-            }
+            let paid = match more {
+                0 => 0,
+                more => self.take(account, new.charged(), more)?,
+            };
             match account.replace(old, new) {
                 Ok(()) => {
                     if more > 0 {
                         account.count_loaned(more);
                     }
+                    self.pay(paid);
                     self.dirty.mark(account.id());
-                    return Ok(());
+                    return Ok(paid);
                 }
                 Err(other) => {
                     self.give(group, more);
@@ -275,6 +280,7 @@ impl Ledger {
     pub(crate) fn cancel(&self, account: &Account, granted: Granted) {
         account.prepay(granted.prepaid);
         self.shrink(account, granted.pages - granted.prepaid);
+        self.owe_again(granted.paid);
     }
 
     /// Takes `pages` off `account`, which was charged them.
@@ -315,8 +321,9 @@ impl Ledger {
 
     // --- Claims ---
 
-    /// Takes `more` out of the group's room and the surplus, for an account that is charged `charged` then.
-    fn take(&self, account: &Account, charged: Pages, more: Pages) -> Result<(), Refusal> {
+    /// Takes `more` out of the group's room and the surplus, for an account that is charged `charged` then. How much of that is
+    /// owed to it.
+    fn take(&self, account: &Account, charged: Pages, more: Pages) -> Result<Pages, Refusal> {
         // Who is within its entitlement waits for nobody: neither for who has less, nor for who is owed.
         let is_entitled = charged <= account.entitlement();
         // Relaxed: a rule between rounds; whoever is a moment late had his loan before.
@@ -346,14 +353,13 @@ impl Ledger {
         match taken {
             Taken::Nothing => Err(Refusal::Capacity),
             Taken::All(left) => {
-                if is_lender && left.is_some() {
-                    self.pay(more);
-                }
                 // Relaxed: a threshold to look at.
                 if left.is_some_and(|left| left.unsigned_abs() < self.watermark.load(Ordering::Relaxed)) {
                     self.alarm();
                 }
-                Ok(())
+                // What is kept for a group is owed to nobody.
+                let is_paid = is_lender && left.is_some();
+                Ok(if is_paid { more.min(owed) } else { 0 })
             }
         }
     }

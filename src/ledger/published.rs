@@ -133,9 +133,19 @@ impl Ledger {
 
     /// Counts that a lender took `pages` of what is owed.
     pub(super) fn pay(&self, pages: Pages) {
-        let less = |owed: Pages| Some(owed.saturating_sub(pages));
-        // Relaxed: the next round counts anew.
-        let _ = self.owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        if pages > 0 {
+            let less = |owed: Pages| Some(owed.saturating_sub(pages));
+            // Relaxed: the next round counts anew.
+            let _ = self.owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
+    }
+
+    /// Counts that he gave them back at once.
+    pub(super) fn owe_again(&self, pages: Pages) {
+        if pages > 0 {
+            // Relaxed: as in `pay`.
+            self.owed.fetch_add(pages, Ordering::Relaxed);
+        }
     }
 
     /// Has allowances bind until [`end_contention`](Self::end_contention).

@@ -881,6 +881,31 @@ fn credit_is_for_the_tenants_next_pages_and_for_nothing_else() {
 }
 
 #[test]
+fn credit_goes_back_with_its_tenant_though_a_request_had_it_in_hand() {
+    for number in 0..300 {
+        let own = Tenant::builder(format!("in hand {number}"))
+            .limit(MIB as u64)
+            .build()
+            .unwrap();
+        own.try_charge(MIB as u64 / 2).unwrap().into_prepaid();
+        let (handle, is_over) = (own.allocator(), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // Each takes the credit, meets the limit, and puts it back.
+                while !is_over.load(Ordering::Relaxed) {
+                    assert!(allocate(&handle, layout(2 * MIB, 8)).is_err());
+                }
+            });
+            thread::yield_now();
+            own.retire().unwrap();
+            is_over.store(true, Ordering::Relaxed);
+        });
+        drop(handle);
+        assert_eq!(charged(&own), 0);
+    }
+}
+
+#[test]
 fn a_charge_of_nothing_takes_no_credit_of_who_comes_after() {
     let first = tenant("charged nothing");
     let nothing = first.try_charge(0).unwrap();

@@ -419,7 +419,13 @@ fn what_comes_back_is_the_lenders_first() {
     assert_eq!(ask(&lender, 150), Ok(()), "with no round in between");
     assert_eq!(ask(&borrower, 1), Err(Refusal::Capacity), "150 are owed still");
     ledger.uncharge(&borrower, 101);
+    assert_eq!(ledger.obstacle(&lender, 150, Purpose::Fallible), None);
     assert_eq!(ask(&borrower, 1), Ok(()));
+    assert_eq!(
+        ask(&borrower, 1),
+        Err(Refusal::Capacity),
+        "to ask is not to take: 150 are owed still"
+    );
     assert_eq!(ask(&lender, 150), Ok(()));
     assert_eq!(ask(&borrower, 1), Err(Refusal::Capacity), "nothing is left");
     ledger.uncharge(&borrower, 1);
