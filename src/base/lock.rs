@@ -44,6 +44,8 @@ pub(crate) enum Rank {
     Outbox,
     /// A tenant's nursery.
     Nursery,
+    /// The making of bins.
+    Bins,
     /// A bin of a tenant's pool.
     Bin,
     /// Segments and chunks.

@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) ledger: Ledger,
     pub(crate) magazines: Recycler<Slots>,
     pub(crate) pools: Directory,
+    /// Held where a bin is made: while a process forks, which holds the locks of all bins that there are, none is added.
+    bins: Lock<()>,
 }
 
 impl Shared {
@@ -64,6 +66,7 @@ impl Shared {
                 ledger: Ledger::new(),
                 magazines: Recycler::new(),
                 pools: Directory::new(),
+                bins: Lock::new(Rank::Bins, ()),
             }
         }
     }
@@ -82,6 +85,7 @@ impl Shared {
 
     pub(crate) fn hold_for_fork(&'static self) {
         self.all_pools().for_each(Pool::hold_nursery_for_fork);
+        self.bins.hold_for_fork();
         self.all_pools().for_each(Pool::hold_bins_for_fork);
         self.spans.hold_for_fork();
         self.magazines.hold_for_fork();
@@ -91,6 +95,7 @@ impl Shared {
         self.magazines.release_after_fork();
         self.spans.release_after_fork();
         self.all_pools().for_each(Pool::release_after_fork);
+        self.bins.release_after_fork();
     }
 }
 
@@ -396,7 +401,11 @@ impl Pool {
     }
 
     fn bin(&self, shared: &Shared, class: usize) -> Option<&'static Bin> {
-        at(&self.bins, class).get_or_create(&shared.metadata, || Bin::new(class))
+        let place = at(&self.bins, class);
+        place.get().or_else(|| {
+            let _no_fork = shared.bins.lock();
+            place.get_or_create(&shared.metadata, || Bin::new(class))
+        })
     }
 
     /// Adds a slab to a bin. `false`: a limit or the operating system says no.

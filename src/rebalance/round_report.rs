@@ -2,7 +2,6 @@
 //!
 //! Above: the user. Below: nothing; rounds fill it in.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;

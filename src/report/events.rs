@@ -1,6 +1,5 @@
 //! What happened lately, for people.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
