@@ -17,7 +17,7 @@ use crate::common::statistics::median;
 
 const TENANTS: usize = 10_000;
 const THREADS: usize = 4;
-const LAPS: usize = 3;
+const LAPS: usize = 15;
 
 pub(crate) fn run() -> Figures {
     let tenants: Vec<_> = (0..TENANTS)
