@@ -12,7 +12,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Binomial, Distribution};
 use tenancy::policy::{MaxMin, Static, Utilization};
-use tenancy::{Config, OnLimit, Rebalancer, Tenant, TenantStats};
+use tenancy::{Config, Error, OnLimit, Rebalancer, Tenant, TenantStats};
 
 use crate::demand::ROUNDS;
 use crate::metrics::{Figures, Meter, State};
@@ -101,7 +101,14 @@ fn build((index, tenant): (usize, &crate::world::Tenant)) -> Tenant {
         u64::MAX => builder,
         limit => builder.limit(limit * PAGE),
     };
-    builder.build().expect("names differ, and reservations fit")
+    // On a slow machine a round may fall in here, which protects for those who are there what is promised to who comes. The
+    // next one has it back.
+    loop {
+        match builder.clone().build() {
+            Err(Error::EntitlementPending { .. }) => thread::sleep(INTERVAL),
+            built => return built.expect("names differ, and reservations fit"),
+        }
+    }
 }
 
 /// A tenant's program.
