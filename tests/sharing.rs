@@ -884,6 +884,16 @@ fn who_is_refused_by_its_group_costs_nobody_else_what_he_keeps() {
             }
             assert_eq!(tenancy::snapshot().process.purged, purged);
             assert_eq!(member.stats().denied, 100);
+            // Nor has a tenant all purged that is at its limit with credit, which is for its own next pages.
+            let in_credit = Tenant::builder("in credit").limit(8 * MIB).build().unwrap();
+            in_credit.try_charge(8 * MIB).unwrap().into_prepaid();
+            for _ in 0..100 {
+                assert!(matches!(
+                    in_credit.try_charge(MIB),
+                    Err(Error::LimitExceeded { .. })
+                ));
+            }
+            assert_eq!(tenancy::snapshot().process.purged, purged);
         },
     );
 }

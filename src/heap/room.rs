@@ -56,8 +56,16 @@ impl Behalf {
         let (account, is_ambient) = (&self.pool.account, purpose == Purpose::Ambient);
         // A tenant that has overdrawn made room in vain before: what may not fail is served at once until it has repaid.
         let may_help = !(is_ambient && account.overdraft() > 0);
-        if may_help && let Some(block) = self.make_room(need, purpose, &mut allocate) {
-            return Some(block);
+        if may_help && self.free_own(need) {
+            if let Some(block) = allocate(purpose) {
+                return Some(block);
+            }
+            let obstacle = HEAP.shared.ledger.obstacle(account, need.least, purpose);
+            if self.free_of_others(need, obstacle)
+                && let Some(block) = allocate(purpose)
+            {
+                return Some(block);
+            }
         }
         // What may not fail.
         let before = account.overdraft();
@@ -71,28 +79,24 @@ impl Behalf {
         self.deny(need.least)
     }
 
-    /// Has what is free go back where that helps the tenant, and tries again: its own first, then what others keep.
-    pub(crate) fn make_room<T>(
-        self,
-        need: Need,
-        purpose: Purpose,
-        mut allocate: impl FnMut(Purpose) -> Option<T>,
-    ) -> Option<T> {
-        let (shared, account) = (&HEAP.shared, &self.pool.account);
+    /// Has what the tenant itself keeps go back, here and in its pool. `false`: that cannot help.
+    pub(crate) fn free_own(self, need: Need) -> bool {
         // What can never fit is told so at once: a slip in a length must not cost everybody his cache.
-        if !shared.ledger.can_ever(account, need.least) || !self.is_live() {
-            return None;
+        if !HEAP.shared.ledger.can_ever(&self.pool.account, need.least) || !self.is_live() {
+            return false;
         }
-        // 1. The tenant's own: here, and in its pool.
         if let Some(thread) = thread() {
             thread.flush_for(self.pool, self.tag);
         }
-        self.pool.trim(shared);
-        if let Some(block) = allocate(purpose) {
-            return Some(block);
-        }
-        // 2. What others keep, if it is that. At its own limit a tenant has nothing of it.
-        match shared.ledger.obstacle(account, need.least, purpose) {
+        self.pool.trim(&HEAP.shared);
+        true
+    }
+
+    /// Has what others keep go back, by what stands against the request; if nothing does, it is the operating system. `false`:
+    /// that cannot help.
+    pub(crate) fn free_of_others(self, need: Need, obstacle: Option<Refusal>) -> bool {
+        let (shared, account) = (&HEAP.shared, &self.pool.account);
+        match obstacle {
             None => give_all_back(),
             Some(Refusal::Capacity) => {
                 let room = account.limit().saturating_sub(account.charged());
@@ -102,9 +106,10 @@ impl Behalf {
                 .all_pools()
                 .filter(|pool| pool.account.group() == account.group())
                 .for_each(|pool| pool.trim(shared)),
-            Some(Refusal::Limit | Refusal::OutOfMemory) => return None,
+            // At its own limit a tenant has nothing of what others keep.
+            Some(Refusal::Limit | Refusal::OutOfMemory) => return false,
         }
-        allocate(purpose)
+        true
     }
 
     pub(super) fn deny<T>(self, pages: Pages) -> Option<T> {

@@ -71,9 +71,13 @@ impl Bin {
         if let Some(full) = content.reserve.pop() {
             return Filled::Exchanged { full, empty };
         }
-        empty.fill(want, |filling| {
-            content.slabs.take(want, |block| filling.put(block));
-        });
+        let want = want.min(content.reserve.capacity());
+        // SAFETY: so many a magazine of this class holds.
+        unsafe {
+            empty.fill(want, |filling| {
+                content.slabs.take(want, |block| filling.put(block));
+            });
+        }
         Filled::InPlace(empty)
     }
 

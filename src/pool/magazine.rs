@@ -135,9 +135,12 @@ impl Magazine {
         }
     }
 
-    /// Fills it with what `give` gives, at most `want` blocks: what is given first is taken first. It is empty, and holds as
-    /// many.
-    pub(super) fn fill(&mut self, want: usize, give: impl FnOnce(&mut Filling)) {
+    /// Fills it with what `give` gives, at most `want` blocks: what is given first is taken first. It is empty.
+    ///
+    /// # Safety
+    ///
+    /// It holds as many.
+    pub(super) unsafe fn fill(&mut self, want: usize, give: impl FnOnce(&mut Filling)) {
         crate::check!(self.is_empty(), "a magazine is filled from the bottom");
         let bottom = self.top;
         // SAFETY: the slots 1 to `want` are usable, says the caller.

@@ -40,8 +40,13 @@ impl Reserve {
         Some(magazine)
     }
 
+    /// Blocks that a magazine holds.
+    pub(super) fn capacity(&self) -> usize {
+        self.chain.capacity()
+    }
+
     /// Number of blocks in it.
     pub(super) fn blocks(&self) -> usize {
-        self.count as usize * self.chain.capacity()
+        self.count as usize * self.capacity()
     }
 }

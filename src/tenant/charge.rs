@@ -96,17 +96,16 @@ fn grant(behalf: Behalf, bytes: u64, charge: Grant) -> Result<Granted, Error> {
         return Err(Error::Retired);
     }
     let pages = bytes.div_ceil(PAGE as u64);
-    let mut granted = charge(
-        &heap::heap().shared.ledger,
-        &pool.account,
-        pages,
-        Purpose::Fallible,
-    );
-    if granted.is_err() {
-        behalf.make_room(Need::of(pages), Purpose::Fallible, |purpose| {
-            granted = charge(&heap::heap().shared.ledger, &pool.account, pages, purpose);
-            granted.is_ok().then_some(())
-        });
+    let (ledger, need) = (&heap::heap().shared.ledger, Need::of(pages));
+    let charge = || charge(ledger, &pool.account, pages, Purpose::Fallible);
+    let mut granted = charge();
+    if granted.is_err() && behalf.free_own(need) {
+        granted = charge();
+        if let Err(refusal) = granted
+            && behalf.free_of_others(need, Some(refusal))
+        {
+            granted = charge();
+        }
     }
     heap::look_if_alarmed();
     granted.map_err(|refusal| explain(pool, tag, refusal, bytes))
