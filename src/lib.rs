@@ -77,8 +77,8 @@ pub use tenant::{
 
 /// Does what otherwise waits for slow paths: sends home what caches, depots and outboxes hold, lets ids of retired
 /// tenants go that have drained, and gives memory back to the operating system: what has been idle for the purge delay, and
-/// of the rest whatever exceeds 3 % of what is in use, or 4 MiB if that is more. Where no [rebalancer](Rebalancer) is spawned, nor one ticked by hand, it does a
-/// round with the default policy as well, and calls the callbacks of [`Tenant::on_pressure`].
+/// of the rest whatever exceeds 3 % of what is in use, or 4 MiB if that is more. Where no [rebalancer](Rebalancer) is
+/// spawned, nor one ticked by hand, it does a round with the default policy as well, and calls the callbacks of [`Tenant::on_pressure`].
 ///
 /// For programs without a rebalancer, from time to time or after a peak. Costs microseconds to milliseconds, by what
 /// there is to do; other threads go on meanwhile.

@@ -31,9 +31,9 @@ impl TenantBuilder {
         self
     }
 
-    /// Bytes that are set aside for it; none if not set. Rounded up to pages. They are protected from the moment they are promised: nobody
-    /// else can have them, and a charge within them and the limit is never refused. All reservations together fit in the
-    /// capacity.
+    /// Bytes that are set aside for it; none if not set. Rounded up to pages.
+    /// They are protected from the moment they are promised: nobody else can have them, and a charge within them and the
+    /// limit is never refused. All reservations together fit in the capacity.
     pub fn reservation(mut self, bytes: u64) -> Self {
         self.terms.reservation = bytes;
         self

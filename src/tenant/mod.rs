@@ -146,9 +146,9 @@ impl Tenant {
         })
     }
 
-    /// Sets the bytes that are set aside for it. Rounded up to pages. They are protected from the moment they are promised: nobody
-    /// else can have them, and a charge within them and the limit is never refused. All reservations together fit in the
-    /// capacity.
+    /// Sets the bytes that are set aside for it. Rounded up to pages.
+    /// They are protected from the moment they are promised: nobody else can have them, and a charge within them and the
+    /// limit is never refused. All reservations together fit in the capacity.
     ///
     /// # Errors
     ///

@@ -39,7 +39,8 @@ impl Arena {
     /// # Errors
     ///
     /// [`Error::LimitExceeded`], [`Error::CapacityExhausted`], [`Error::EntitlementPending`] if it is the tenant's by
-    /// right, but lent to others at present, [`Error::Retired`], [`Error::OutOfMemory`]. Then nothing has changed. The same for all forms that begin with `try_`.
+    /// right, but lent to others at present, [`Error::Retired`], [`Error::OutOfMemory`]. Then nothing
+    /// has changed. The same for all forms that begin with `try_`.
     ///
     /// # Examples
     ///
