@@ -250,8 +250,18 @@ impl fmt::Display for Config {
     }
 }
 
+/// As [`Config::parse`].
+impl FromStr for Config {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Config, Error> {
+        Config::parse(text)
+    }
+}
+
 /// How a free run of pages is chosen for a span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Fit {
     /// The smallest run that is large enough, in the densest segment; the lowest address on a tie.
     #[default]

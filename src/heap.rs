@@ -22,7 +22,7 @@ use core::ffi::c_void;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::base::units::{MAX_REQUEST, PAGE, PAGE_SHIFT, SEGMENT, pages_for};
+use crate::base::units::{MAX_REQUEST, SEGMENT, bytes_in, pages_for, pages_within};
 use crate::base::{barrier, lock};
 use crate::cache::{EXITED, Thread, Threads, current, deallocate_shared, set_current};
 use crate::config::Config;
@@ -262,7 +262,7 @@ pub(crate) fn owns(address: usize) -> bool {
 /// Puts the options into effect.
 pub(crate) fn configure(config: &Config) -> Result<(), Error> {
     let capacity = config.get_capacity().unwrap_or_else(default_capacity);
-    let charged = HEAP.shared.charged() << PAGE_SHIFT;
+    let charged = bytes_in(HEAP.shared.charged());
     if capacity < charged {
         return Err(Error::CapacityBelowCharged {
             asked: capacity,
@@ -280,7 +280,7 @@ pub(crate) fn configure(config: &Config) -> Result<(), Error> {
     // Relaxed: a number that stands alone.
     TAU.store(config.get_tau().to_bits(), Ordering::Relaxed);
     if capacity < u64::MAX {
-        HEAP.shared.ledger.set_capacity(capacity / PAGE as u64);
+        HEAP.shared.ledger.set_capacity(pages_within(capacity));
         reserve_for_root();
     }
     Ok(())
@@ -317,7 +317,7 @@ fn default_capacity() -> u64 {
     let Some(machine) = os::memory_limit() else {
         return u64::MAX;
     };
-    let own = HEAP.shared.charged() << PAGE_SHIFT;
+    let own = bytes_in(HEAP.shared.charged());
     let outside = os::resident_bytes().unwrap_or(0).saturating_sub(own);
     (machine / 10 * DEFAULT_CAPACITY_TENTHS)
         .saturating_sub(outside)
@@ -332,7 +332,7 @@ pub(crate) fn maintain() {
     HEAP.flush_sleeping();
     HEAP.shared.all_pools().for_each(|pool| pool.trim(&HEAP.shared));
     HEAP.shared.spans.purge_aged();
-    let in_use = (HEAP.shared.charged() as usize) << PAGE_SHIFT;
+    let in_use = bytes_in(HEAP.shared.charged()) as usize;
     HEAP.shared.spans.trim((in_use / KEPT_FRACTION).max(KEPT_LEAST));
 }
 

@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::well_in_child;
-use tenancy::{Config, Error, OnLimit, Tenancy, Tenant};
+use tenancy::{Config, Error, Fit, OnLimit, Tenancy, Tenant, TenantId};
 
 #[global_allocator]
 static ALLOC: Tenancy = Tenancy::new();
@@ -291,4 +291,40 @@ fn a_charge_beyond_the_capacity_is_refused() {
         drop(kept);
         assert!(tenant.try_charge(4096).is_ok());
     });
+}
+
+#[test]
+fn what_is_written_is_read_again_and_nothing_else_is() {
+    fn returns<T: std::str::FromStr<Err = Error> + ToString + PartialEq + std::fmt::Debug>(value: T) {
+        assert_eq!(value.to_string().parse(), Ok(value));
+    }
+    returns(Tenant::root().id());
+    returns(Config::new().capacity(64 << 20).fit(Fit::Worst));
+    [Fit::Best, Fit::Worst, Fit::First].into_iter().for_each(returns);
+    [OnLimit::Overdraft, OnLimit::Fail].into_iter().for_each(returns);
+    for text in [
+        "",
+        "3",
+        "3.",
+        ".1",
+        "3.0",
+        "65536.1",
+        "3.1.1",
+        "-1.1",
+        "3.99999999999999999999",
+    ] {
+        let read = text.parse::<TenantId>();
+        assert!(
+            matches!(read, Err(Error::InvalidConfig { key: "tenant", .. })),
+            "{text:?}: {read:?}"
+        );
+    }
+    assert!(
+        "maybe"
+            .parse::<OnLimit>()
+            .unwrap_err()
+            .to_string()
+            .contains("overdraft or fail")
+    );
+    assert!("fit:wurst".parse::<Config>().is_err());
 }

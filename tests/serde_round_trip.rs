@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, from_str, from_value, json, to_string, to_value};
-use tenancy::{Config, Fit, OnLimit, ProcessStats, Snapshot, Tenant, TenantId, TenantStats, Who};
+use tenancy::{Config, Fit, Lending, OnLimit, ProcessStats, Snapshot, Tenant, TenantId, TenantStats, Who};
 
 #[track_caller]
 fn assert_returns<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
@@ -191,4 +191,23 @@ fn options_that_are_wrong_are_refused() {
     }
     let error = from_value::<Config>(json!({"capactiy": "2GiB"})).unwrap_err();
     assert!(error.to_string().contains("did you mean `capacity`?"), "{error}");
+}
+
+/// Formats that are not for people know neither maps of unknown length nor values of any kind.
+#[test]
+fn options_are_one_text_in_formats_that_are_not_for_people() {
+    use serde_test::{Configure, Token, assert_tokens};
+    let config = Config::new().capacity(1 << 30).fit(Fit::First);
+    let text: &'static str = config.to_string().leak();
+    assert_tokens(&config.compact(), &[Token::Str(text)]);
+    assert_tokens(&Fit::Worst.compact(), &[Token::Str("worst")]);
+    assert_tokens(&OnLimit::Fail.compact(), &[Token::Str("fail")]);
+}
+
+#[test]
+fn what_is_missing_is_nothing() {
+    let line: Lending = from_str(r#"{"borrower":"3.1"}"#).unwrap();
+    assert_eq!((line.bytes, line.lender), (0, Who::Nobody));
+    let snapshot: Snapshot = from_str(r#"{"tenants":[]}"#).unwrap();
+    assert_eq!(snapshot.process, ProcessStats::default());
 }

@@ -22,7 +22,25 @@ pub(crate) const MAX_REQUEST: usize = if usize::BITS > 47 {
     usize::MAX >> 1
 };
 
-/// The number of whole pages that hold `bytes`. `bytes` is at most [`MAX_REQUEST`].
+/// The bytes in so many pages; `u64::MAX` beyond what can be counted, as where there is no limit.
+#[inline]
+pub(crate) const fn bytes_in(pages: u64) -> u64 {
+    pages.saturating_mul(PAGE as u64)
+}
+
+/// The fewest pages that hold `bytes`: what is charged, and promised.
+#[inline]
+pub(crate) const fn pages_around(bytes: u64) -> u64 {
+    bytes.div_ceil(PAGE as u64)
+}
+
+/// The most pages that `bytes` hold: what is allowed.
+#[inline]
+pub(crate) const fn pages_within(bytes: u64) -> u64 {
+    bytes / PAGE as u64
+}
+
+/// The number of whole pages that hold a block of `bytes`, at most [`MAX_REQUEST`].
 #[inline]
 pub(crate) const fn pages_for(bytes: usize) -> usize {
     bytes.div_ceil(PAGE)

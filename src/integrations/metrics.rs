@@ -151,6 +151,7 @@ fn advance(last: &mut u64, now: u64) -> u64 {
 fn describe<T>(number: &Number<T>) {
     let unit = match number.unit {
         Unit::Bytes => ::metrics::Unit::Bytes,
+        Unit::Seconds => ::metrics::Unit::Seconds,
         Unit::One => ::metrics::Unit::Count,
     };
     match number.read {

@@ -74,6 +74,7 @@ fn with_metric<T>(
 ) -> Result<(), core::fmt::Error> {
     let unit = match number.unit {
         Unit::Bytes => Some(registry::Unit::Bytes),
+        Unit::Seconds => Some(registry::Unit::Seconds),
         Unit::One => None,
     };
     let kind = match number.read {

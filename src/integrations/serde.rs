@@ -4,11 +4,13 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use core::str::FromStr;
 
-use ::serde::de::{Error as _, IntoDeserializer, MapAccess, Visitor};
+use ::serde::de::{Error as _, MapAccess, Visitor};
 use ::serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::config::{Config, Fit};
+use crate::error::Error;
 use crate::ledger::OnLimit;
 use crate::report::{Lending, ProcessStats, Snapshot, TenantStats, Who};
 use crate::tenant::TenantId;
@@ -23,24 +25,7 @@ impl Serialize for TenantId {
 
 impl<'de> Deserialize<'de> for TenantId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-
-        impl Visitor<'_> for Text {
-            type Value = TenantId;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a tenant's index and generation, as in `3.1`")
-            }
-
-            fn visit_str<E: ::serde::de::Error>(self, text: &str) -> Result<TenantId, E> {
-                let id = text.split_once('.').and_then(|(index, generation)| {
-                    TenantId::from_parts(index.parse().ok()?, generation.parse().ok()?)
-                });
-                id.ok_or_else(|| E::invalid_value(::serde::de::Unexpected::Str(text), &self))
-            }
-        }
-
-        deserializer.deserialize_str(Text)
+        parsed(deserializer)
     }
 }
 
@@ -61,7 +46,7 @@ impl<'de> Deserialize<'de> for Who {
         match text.as_str() {
             "nobody" => Ok(Self::Nobody),
             "others" => Ok(Self::Others),
-            id => TenantId::deserialize(id.into_deserializer()).map(Self::Tenant),
+            id => id.parse().map(Self::Tenant).map_err(::serde::de::Error::custom),
         }
     }
 }
@@ -69,70 +54,48 @@ impl<'de> Deserialize<'de> for Who {
 /// `best`, `worst` or `first`, as in `TENANCY_CONF`.
 impl Serialize for Fit {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        WireFit::from(*self).serialize(serializer)
+        serializer.collect_str(self)
     }
 }
 
 impl<'de> Deserialize<'de> for Fit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match WireFit::deserialize(deserializer)? {
-            WireFit::Best => Self::Best,
-            WireFit::Worst => Self::Worst,
-            WireFit::First => Self::First,
-        })
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename = "Fit", rename_all = "snake_case")]
-enum WireFit {
-    Best,
-    Worst,
-    First,
-}
-
-impl From<Fit> for WireFit {
-    fn from(fit: Fit) -> Self {
-        match fit {
-            Fit::Best => Self::Best,
-            Fit::Worst => Self::Worst,
-            Fit::First => Self::First,
-        }
+        parsed(deserializer)
     }
 }
 
 /// `overdraft` or `fail`.
 impl Serialize for OnLimit {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let wire = match self {
-            Self::Overdraft => WireOnLimit::Overdraft,
-            Self::Fail => WireOnLimit::Fail,
-        };
-        wire.serialize(serializer)
+        serializer.collect_str(self)
     }
 }
 
 impl<'de> Deserialize<'de> for OnLimit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match WireOnLimit::deserialize(deserializer)? {
-            WireOnLimit::Overdraft => Self::Overdraft,
-            WireOnLimit::Fail => Self::Fail,
-        })
+        parsed(deserializer)
     }
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename = "OnLimit", rename_all = "snake_case")]
-enum WireOnLimit {
-    Overdraft,
-    Fail,
+/// What is written as text, read from it.
+fn parsed<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: FromStr<Err = Error>,
+    D: Deserializer<'de>,
+{
+    String::deserialize(deserializer)?
+        .parse()
+        .map_err(::serde::de::Error::custom)
 }
 
 /// A map with the keys and values of `TENANCY_CONF`, as texts: `{"capacity": "2GiB", "tau": "0.9", …}`. A capacity that
-/// was not set is left out.
+/// was not set is left out. In formats that are not for people, the text itself.
 impl Serialize for Config {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let text = self.to_string();
+        if !serializer.is_human_readable() {
+            return serializer.serialize_str(&text);
+        }
         serializer.collect_map(text.split(',').filter_map(|item| item.split_once(':')))
     }
 }
@@ -169,7 +132,11 @@ impl<'de> Deserialize<'de> for Config {
             }
         }
 
-        deserializer.deserialize_any(Options)
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_any(Options)
+        } else {
+            deserializer.deserialize_str(Options)
+        }
     }
 }
 
@@ -251,6 +218,7 @@ impl<'de> Deserialize<'de> for Snapshot {
 #[serde(rename = "Snapshot")]
 struct WireSnapshot<Name> {
     tenants: Vec<Row<Name>>,
+    #[serde(default)]
     process: ProcessStats,
     #[serde(default)]
     lending: Vec<Lending>,

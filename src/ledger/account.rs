@@ -3,6 +3,9 @@
 use super::holding::Holding;
 use super::{CLAIM_UNITS, NO_LIMIT, Pages};
 use crate::base::sync::{AtomicU64 as Word, Ordering, const_fn};
+use crate::error::Error;
+use core::fmt;
+use core::str::FromStr;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
 /// What ambient allocations of a tenant do that is at its limit, or finds the capacity used up.
@@ -10,6 +13,7 @@ use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, 
 /// *Ambient* are allocations through the global allocator, and the forms of an arena that return no error. Handles, charges
 /// and the `try_` forms of arenas always fail then, and only the one request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
+#[non_exhaustive]
 pub enum OnLimit {
     /// The allocation succeeds and is counted as overdraft: on stable Rust a null from the global allocator aborts
     /// the process, for all tenants. Everything fallible of this tenant fails until the overdraft is repaid, by what it
@@ -18,6 +22,30 @@ pub enum OnLimit {
     Overdraft = 0,
     /// The allocation returns null, on which most Rust code aborts: for programs that use `try_reserve` throughout.
     Fail = 1,
+}
+
+impl fmt::Display for OnLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Overdraft => "overdraft",
+            Self::Fail => "fail",
+        })
+    }
+}
+
+impl FromStr for OnLimit {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "overdraft" => Ok(Self::Overdraft),
+            "fail" => Ok(Self::Fail),
+            _ => Err(Error::InvalidConfig {
+                key: "on_limit",
+                reason: "must be overdraft or fail",
+            }),
+        }
+    }
 }
 
 /// What a tenant is charged and may have. Sizes in pages.

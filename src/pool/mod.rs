@@ -445,7 +445,7 @@ impl Pool {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn large_pages(&self) -> u64 {
         // Relaxed: a statistic.
-        self.large_bytes.load(Ordering::Relaxed) / crate::base::units::PAGE as u64
+        crate::base::units::pages_within(self.large_bytes.load(Ordering::Relaxed))
     }
 
     /// The invariants of every bin and of the nursery; **Charged**, for a pool that nobody works on meanwhile and that

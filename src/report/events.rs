@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use crate::base::units::PAGE;
+use crate::base::units::bytes_in;
 use crate::error::HumanBytes;
 use crate::heap::{self, EVENTS_KEPT, EventEntry, EventKind};
 use crate::tenant::{self, Tenant, TenantId};
@@ -60,17 +60,16 @@ impl Event {
     }
 
     fn of(entry: &EventEntry, now_ms: u64) -> Self {
-        let bytes = |pages: u64| pages.saturating_mul(PAGE as u64);
         Self {
             number: entry.number,
             age: Duration::from_millis(now_ms.saturating_sub(entry.at_ms)),
             kind: entry.kind,
             tenant: TenantId::of(entry.tag),
-            bytes: bytes(entry.pages),
+            bytes: bytes_in(entry.pages),
             count: entry.count,
             holders: entry.holders.map(|(tag, pages)| Holder {
                 tenant: TenantId::of(tag),
-                bytes: bytes(pages),
+                bytes: bytes_in(pages),
             }),
         }
     }

@@ -31,6 +31,7 @@ pub(crate) struct Number<T: 'static> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Unit {
     Bytes,
+    Seconds,
     /// Things that can be counted, or a bare ratio.
     One,
 }
@@ -133,7 +134,7 @@ pub(crate) static PROCESS: &[Number<Exported>] = &[
     gauge("overdraft", "tenancy_process_overdraft_bytes", Unit::Bytes, |e| e.process.overdraft as f64, "Charged beyond limits and capacity."),
     gauge("level", "tenancy_process_level", Unit::One, |e| f64::from(e.process.level as u8), "How short memory is: 0 none, 1 soft, 2 hard, 3 low."),
     counter("rounds", "tenancy_process_rounds_total", Unit::One, |e| e.process.rounds, "Rounds of rebalancers."),
-    gauge("last_round_ns", "tenancy_process_last_round_ns", Unit::One, |e| e.process.last_round_ns as f64, "How long the last round took, in nanoseconds."),
+    gauge("last_round_ns", "tenancy_process_last_round_seconds", Unit::Seconds, |e| e.process.last_round_ns as f64 / 1e9, "How long the last round took."),
 ];
 
 /// What exporters publish at one moment.
@@ -177,6 +178,7 @@ impl<T> Number<T> {
         };
         match self.unit {
             Unit::Bytes => name.strip_suffix("_bytes").unwrap_or(name),
+            Unit::Seconds => name.strip_suffix("_seconds").unwrap_or(name),
             Unit::One => name,
         }
     }
@@ -211,14 +213,17 @@ mod tests {
         for number in table {
             let unit = match number.unit {
                 Unit::Bytes => "_bytes",
+                Unit::Seconds => "_seconds",
                 Unit::One => "",
             };
             let total = match number.read {
                 Read::Gauge(_) => "",
                 Read::Counter(_) => "_total",
             };
-            assert_eq!(number.name, format!("{prefix}{}{unit}{total}", number.field));
-            assert_eq!(number.base_name(), format!("{prefix}{}", number.field));
+            // A field that is not in base units says in which it is.
+            let field = number.field.strip_suffix("_ns").unwrap_or(number.field);
+            assert_eq!(number.name, format!("{prefix}{field}{unit}{total}"));
+            assert_eq!(number.base_name(), format!("{prefix}{field}"));
             assert!(number.help.ends_with('.') && !number.help.contains('\n'));
         }
     }

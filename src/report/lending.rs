@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::TenantStats;
 use super::stats::Sharing;
-use crate::base::units::PAGE;
+use crate::base::units::{bytes_in, pages_within};
 use crate::rebalance::{LENDING_LINES, LendingTable, Who};
 use crate::tenant;
 
@@ -17,7 +17,11 @@ use crate::tenant;
 /// In a [`Snapshot`](crate::Snapshot) the lines of a borrower add up to its [`borrowed`](TenantStats::borrowed), and those
 /// of a lender to its [`lent`](TenantStats::lent).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default)
+)]
 #[non_exhaustive]
 pub struct Lending {
     /// Who has it. Never [`Who::Nobody`].
@@ -58,8 +62,7 @@ pub fn lending_into(to: &mut [Lending]) -> usize {
 /// The table of these rows.
 pub(super) fn lending_of<'a>(rows: impl Iterator<Item = &'a TenantStats>) -> Vec<Lending> {
     let mut table = LendingTable::default();
-    let pages = |bytes: u64| bytes / PAGE as u64;
-    rows.for_each(|row| table.count(row.id, pages(row.borrowed), pages(row.lent)));
+    rows.for_each(|row| table.count(row.id, pages_within(row.borrowed), pages_within(row.lent)));
     let mut lines = alloc::vec![Lending::default(); LENDING_LINES];
     let count = write(&table, &mut lines);
     lines.truncate(count);
@@ -74,7 +77,7 @@ fn write(table: &LendingTable, to: &mut [Lending]) -> usize {
             *line = Lending {
                 borrower,
                 lender,
-                bytes: pages * PAGE as u64,
+                bytes: bytes_in(pages),
             };
             count += 1;
         }

@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::lending::lending_of;
 use super::stats::Sharing;
 use super::{Event, Lending, TenantStats};
-use crate::base::units::PAGE;
+use crate::base::units::bytes_in;
 use crate::error::HumanBytes;
 use crate::heap;
 use crate::ledger::NO_LIMIT;
@@ -65,22 +65,15 @@ impl ProcessStats {
     fn now() -> Self {
         let heap = heap::heap();
         let (ledger, spans) = (&heap.shared.ledger, heap.shared.spans.stats());
-        let bytes = |pages: u64| {
-            if pages == NO_LIMIT {
-                u64::MAX
-            } else {
-                pages * PAGE as u64
-            }
-        };
         let (capacity, lendable, charged) = (ledger.capacity(), ledger.lendable(), heap.shared.charged());
         Self {
-            capacity: bytes(capacity),
-            headroom: bytes(capacity - lendable),
-            charged: bytes(charged),
+            capacity: bytes_in(capacity),
+            headroom: bytes_in(capacity - lendable),
+            charged: bytes_in(charged),
             free: if lendable == NO_LIMIT {
                 u64::MAX
             } else {
-                bytes(lendable.saturating_sub(charged))
+                bytes_in(lendable.saturating_sub(charged))
             },
             segments: spans.segments,
             mapped: spans.mapped_bytes,
@@ -91,9 +84,9 @@ impl ProcessStats {
             surplus: if lendable == NO_LIMIT {
                 u64::MAX
             } else {
-                bytes(ledger.surplus().max(0).unsigned_abs())
+                bytes_in(ledger.surplus().max(0).unsigned_abs())
             },
-            overdraft: bytes(heap.shared.overdraft()),
+            overdraft: bytes_in(heap.shared.overdraft()),
             level: rebalance::level(),
             rounds: rebalance::rounds(),
             last_round_ns: rebalance::last_round_ns(),
@@ -165,7 +158,7 @@ pub fn snapshot_into(rows: &mut [TenantStats]) -> usize {
     // 2. What is lent, by the same numbers, so that it adds up to the page.
     let mut lent = Division::new(borrowed.min(unused), unused);
     for row in rows.iter_mut().take(count) {
-        row.lent = lent.next(Sharing::in_row(row).unused) * PAGE as u64;
+        row.lent = bytes_in(lent.next(Sharing::in_row(row).unused));
     }
     count
 }

@@ -2,9 +2,9 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::base::units::PAGE;
+use crate::base::units::{bytes_in, pages_within};
 use crate::heap;
-use crate::ledger::{Account, NO_LIMIT, Pages};
+use crate::ledger::{Account, Pages};
 use crate::pool::Pool;
 use crate::rebalance::{self, Division, Pressure};
 use crate::span::Tag;
@@ -81,7 +81,6 @@ pub struct TenantStats {
 impl TenantStats {
     pub(super) fn of(pool: &Pool, tag: Tag) -> Self {
         let account = &pool.account;
-        let bytes = |pages: u64| pages * PAGE as u64;
         let figures = account.figures();
         // Relaxed, all: numbers to look at.
         let (demand, credit) = (
@@ -102,34 +101,26 @@ impl TenantStats {
         Self {
             id: TenantId::of(tag),
             weight: account.weight().into(),
-            reservation: bytes(account.reservation()),
-            limit: if account.limit() == NO_LIMIT {
-                u64::MAX
-            } else {
-                bytes(account.limit())
-            },
+            reservation: bytes_in(account.reservation()),
+            limit: bytes_in(account.limit()),
             live: holdings.out,
             cached: holdings.depots,
-            charged: bytes(charged),
-            peak: bytes(account.peak()),
-            overdraft: bytes(account.overdraft()),
+            charged: bytes_in(charged),
+            peak: bytes_in(account.peak()),
+            overdraft: bytes_in(account.overdraft()),
             denied: account.denied(),
-            scrubbed: bytes(pool.scrubbed()),
-            moved_out: bytes(pool.moved_out()),
-            entitlement: bytes(entitlement),
-            protected: bytes(account.protected()),
-            allowance: if allowance == NO_LIMIT {
-                u64::MAX
-            } else {
-                bytes(allowance)
-            },
-            borrowed: bytes(sharing.borrowed),
-            lent: bytes(Division::new(all_borrowed.min(all_unused), all_unused).next(sharing.unused)),
-            granted_loans: bytes(account.loaned()),
-            churn: bytes(churn),
-            forecast_error: bytes(forecast_error),
-            credit: bytes(credit.max(0).unsigned_abs()),
-            debit: bytes(credit.min(0).unsigned_abs()),
+            scrubbed: bytes_in(pool.scrubbed()),
+            moved_out: bytes_in(pool.moved_out()),
+            entitlement: bytes_in(entitlement),
+            protected: bytes_in(account.protected()),
+            allowance: bytes_in(allowance),
+            borrowed: bytes_in(sharing.borrowed),
+            lent: bytes_in(Division::new(all_borrowed.min(all_unused), all_unused).next(sharing.unused)),
+            granted_loans: bytes_in(account.loaned()),
+            churn: bytes_in(churn),
+            forecast_error: bytes_in(forecast_error),
+            credit: bytes_in(credit.max(0).unsigned_abs()),
+            debit: bytes_in(credit.min(0).unsigned_abs()),
             satisfaction: rebalance::satisfaction(charged, demand),
             pressure: rebalance::pressure_of(ledger, account),
         }
@@ -152,8 +143,8 @@ impl Sharing {
     /// As a row has it.
     pub(super) fn in_row(row: &TenantStats) -> Self {
         Self {
-            borrowed: row.borrowed / PAGE as u64,
-            unused: row.entitlement.saturating_sub(row.charged) / PAGE as u64,
+            borrowed: pages_within(row.borrowed),
+            unused: pages_within(row.entitlement.saturating_sub(row.charged)),
         }
     }
 

@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use super::{Group, Tenant, check_name, check_weight, limit_pages, registry};
-use crate::base::units::PAGE;
+use crate::base::units::pages_around;
 use crate::error::Error;
 use crate::ledger::{OnLimit, Pages};
 
@@ -89,7 +89,7 @@ impl Terms {
         check_name(&self.name)?;
         check_weight(self.weight)?;
         let limit = limit_pages(self.limit);
-        let mut reservation = self.reservation.div_ceil(PAGE as u64);
+        let mut reservation = pages_around(self.reservation);
         // One is rounded up and the other down: the same number of bytes may be both.
         if self.limit.is_some_and(|bytes| bytes >= self.reservation) {
             reservation = reservation.min(limit);

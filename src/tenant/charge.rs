@@ -1,7 +1,7 @@
 //! Memory that a tenant holds outside this allocator, or is about to: counted, and refused like any other.
 
 use super::{Tenant, TenantId};
-use crate::base::units::PAGE;
+use crate::base::units::{bytes_in, pages_around};
 use crate::error::Error;
 use crate::heap::{self, Behalf, Need};
 use crate::ledger::{Account, Granted, Ledger, NO_LIMIT, Pages, Purpose, Refusal};
@@ -54,7 +54,7 @@ impl Tenant {
     /// # }
     /// ```
     pub fn try_charge(&self, bytes: u64) -> Result<Charge, Error> {
-        let (pool, tag, pages) = (self.pool(), self.tag(), bytes.div_ceil(PAGE as u64));
+        let (pool, tag, pages) = (self.pool(), self.tag(), pages_around(bytes));
         let behalf = Behalf { pool, tag };
         let _granted = grant(behalf, bytes, Ledger::charge_beside).inspect_err(|error| {
             if *error != Error::Retired {
@@ -95,7 +95,7 @@ fn grant(behalf: Behalf, bytes: u64, charge: Grant) -> Result<Granted, Error> {
     if !pool.is_live(tag) {
         return Err(Error::Retired);
     }
-    let pages = bytes.div_ceil(PAGE as u64);
+    let pages = pages_around(bytes);
     let (ledger, need) = (&heap::heap().shared.ledger, Need::of(pages));
     let charge = || charge(ledger, &pool.account, pages, Purpose::Fallible);
     let mut granted = charge();
@@ -114,17 +114,16 @@ fn grant(behalf: Behalf, bytes: u64, charge: Grant) -> Result<Granted, Error> {
 /// Says why the ledger refused `bytes` to the tenant `tag` of `pool`.
 fn explain(pool: &Pool, tag: Tag, refusal: Refusal, bytes: u64) -> Error {
     let (ledger, account) = (&heap::heap().shared.ledger, &pool.account);
-    let to_bytes = |pages: u64| pages.saturating_mul(PAGE as u64);
     let tenant = TenantId::of(tag);
     let exceeded = |limit: u64| Error::LimitExceeded {
         tenant,
         wanted: bytes,
-        limit: to_bytes(limit),
+        limit: bytes_in(limit),
     };
     let unused = account.protected().saturating_sub(account.charged());
     let kept = ledger.group(account.group()).map_or(0, |group| group.kept());
     let free = ledger.surplus().max(0).unsigned_abs() + unused + kept;
-    let wanted = account.charged().saturating_add(bytes.div_ceil(PAGE as u64));
+    let wanted = account.charged().saturating_add(pages_around(bytes));
     match refusal {
         Refusal::Limit => exceeded(account.limit()),
         Refusal::Group => exceeded(
@@ -133,13 +132,13 @@ fn explain(pool: &Pool, tag: Tag, refusal: Refusal, bytes: u64) -> Error {
                 .map_or(NO_LIMIT, |group| group.limit()),
         ),
         Refusal::Capacity if wanted <= account.entitlement() => Error::EntitlementPending {
-            debt: bytes.saturating_sub(to_bytes(free)),
+            debt: bytes.saturating_sub(bytes_in(free)),
             eta: ledger.eta(),
         },
         Refusal::Capacity => Error::CapacityExhausted {
             tenant,
             wanted: bytes,
-            free: to_bytes(free),
+            free: bytes_in(free),
         },
         Refusal::OutOfMemory => Error::OutOfMemory,
     }
@@ -148,7 +147,7 @@ fn explain(pool: &Pool, tag: Tag, refusal: Refusal, bytes: u64) -> Error {
 impl Charge {
     /// What is charged, in bytes: what was asked for, rounded up to pages.
     pub fn bytes(&self) -> u64 {
-        self.pages * PAGE as u64
+        bytes_in(self.pages)
     }
 
     /// Turns it into credit for the tenant's next pages: what is charged stays so, and pages that the tenant takes into

@@ -1,7 +1,9 @@
 //! Who a tenant is, as a number: all that errors and reports need to know.
 
 use core::fmt;
+use core::str::FromStr;
 
+use crate::error::Error;
 use crate::span::Tag;
 
 /// Identifies a tenant for as long as the process lives: a number that is used again, and a generation that is not.
@@ -24,8 +26,7 @@ impl TenantId {
     }
 
     /// The id with these numbers, which a tenant need not have had.
-    #[cfg(feature = "serde")]
-    pub(crate) fn from_parts(index: u16, generation: u64) -> Option<Self> {
+    fn from_parts(index: u16, generation: u64) -> Option<Self> {
         (1..=Tag::MAX_GENERATION)
             .contains(&generation)
             .then(|| Self::of(Tag::new(index, generation)))
@@ -52,6 +53,21 @@ impl Default for TenantId {
 impl fmt::Display for TenantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.index(), self.generation())
+    }
+}
+
+impl FromStr for TenantId {
+    type Err = Error;
+
+    /// Reads what `Display` writes, as in `3.1`: the number, and its generation.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let parts = text.split_once('.');
+        parts
+            .and_then(|(index, generation)| Self::from_parts(index.parse().ok()?, generation.parse().ok()?))
+            .ok_or(Error::InvalidConfig {
+                key: "tenant",
+                reason: "must be an id, a number and its generation, as in `3.1`",
+            })
     }
 }
 

@@ -64,7 +64,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
-use crate::base::units::PAGE;
+use crate::base::units::{pages_around, pages_within};
 use crate::error::Error;
 use crate::heap;
 use crate::ledger::{NO_LIMIT, OnLimit};
@@ -155,7 +155,7 @@ impl Tenant {
     /// [`Error::LimitBelowReservation`], [`Error::ReservationsExceedCapacity`], [`Error::EntitlementPending`] if what is
     /// missing is lent to others at present, [`Error::Retired`]. Then nothing has changed.
     pub fn set_reservation(&self, bytes: u64) -> Result<(), Error> {
-        registry::set_reservation(self, bytes.div_ceil(PAGE as u64))
+        registry::set_reservation(self, pages_around(bytes))
     }
 
     /// Sets the bytes that it never exceeds, but for counted overdraft; `None`: no limit. Rounded down to pages.
@@ -271,5 +271,5 @@ fn check_weight(weight: u32) -> Result<(), Error> {
 
 /// Pages of a limit in bytes.
 fn limit_pages(bytes: Option<u64>) -> u64 {
-    bytes.map_or(NO_LIMIT, |bytes| bytes / PAGE as u64)
+    bytes.map_or(NO_LIMIT, pages_within)
 }
