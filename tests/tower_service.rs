@@ -255,3 +255,12 @@ fn the_types_are_as_mobile_as_what_is_inside() {
     is_mobile(&block_on(response).unwrap());
     assert_eq!(format!("{layer:?}"), "TenantLayer { .. }");
 }
+
+/// What layers outside that answer by themselves ask for.
+#[test]
+fn a_body_can_be_made_without_an_answer() {
+    let tenant = tenant("default body");
+    let body = tenant.in_scope(tenancy::tower::TenantBody::<String>::default);
+    assert_eq!(body.size_hint().exact(), Some(0));
+    assert!(block_on(body.collect()).unwrap().to_bytes().is_empty());
+}

@@ -164,6 +164,25 @@ fn spans_can_exit_in_any_order() {
     assert_eq!(Tenant::current(), Tenant::root());
 }
 
+/// A span that was left with a scope around it hands nothing on when it is exited at last.
+#[test]
+fn a_span_that_was_left_already_exits_without_effect() {
+    let (around, left, next) = (tenant("left around"), tenant("left left"), tenant("left next"));
+    traced(|| {
+        let (left, next_span) = (
+            info_span!("left").with_tenant(&left),
+            info_span!("next").with_tenant(&next),
+        );
+        around.in_scope(|| enter(&left));
+        assert_eq!(Tenant::current(), Tenant::root(), "left with the scope");
+        enter(&next_span);
+        exit(&left);
+        assert_eq!(Tenant::current(), next);
+        exit(&next_span);
+        assert_eq!(Tenant::current(), Tenant::root());
+    });
+}
+
 #[test]
 fn spans_and_guards_mix() {
     let (a, b, c) = (tenant("mix a"), tenant("mix b"), tenant("mix c"));

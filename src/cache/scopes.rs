@@ -81,7 +81,7 @@ impl Scopes {
 
     /// **Stands**.
     #[inline]
-    fn stands(&self, scope: Scope) -> bool {
+    pub(super) fn stands(&self, scope: Scope) -> bool {
         let Some(outer) = scope.level.checked_sub(1) else {
             return false;
         };

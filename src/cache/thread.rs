@@ -124,6 +124,12 @@ impl Thread {
         self.scopes.leave(scope)
     }
 
+    /// Whether a scope has not been left.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn is_in_scope(&self, scope: Scope) -> bool {
+        self.scopes.stands(scope)
+    }
+
     pub(super) fn shared(&self) -> &'static Shared {
         &self.home.shared
     }

@@ -141,6 +141,7 @@ where
 pin_project! {
     /// The response to come. Polled and dropped as the tenant of its request.
     #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F> {
         #[pin]
         inner: Inside<F>,
@@ -171,6 +172,15 @@ pin_project! {
     pub struct TenantBody<B> {
         #[pin]
         inner: Inside<B>,
+    }
+}
+
+/// An empty body, of the tenant that is current: for layers outside of this one that answer by themselves.
+impl<B: Default> Default for TenantBody<B> {
+    fn default() -> Self {
+        Self {
+            inner: Inside::new(B::default(), Target::current()),
+        }
     }
 }
 

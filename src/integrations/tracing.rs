@@ -222,7 +222,8 @@ fn enter(span: &Id, target: Target) {
 }
 
 /// Leaves the span as it was entered last. If others were entered inside and are still, they stay, and the next of them
-/// goes back, one day, to where this one would have gone.
+/// goes back, one day, to where this one would have gone; unless this one was left before, with a scope around it: then the
+/// next was entered afterwards, and knows the way itself.
 fn exit(span: &Id) {
     let _ended = STEPS.try_with(|steps| {
         let steps = &mut *steps.borrow_mut();
@@ -230,7 +231,9 @@ fn exit(span: &Id) {
             return;
         };
         let left = steps.remove(index);
-        if let Some(next) = steps.get_mut(index) {
+        if left.guard.stands()
+            && let Some(next) = steps.get_mut(index)
+        {
             // The guard of the outer scope takes the inner one along when it is dropped.
             mem::forget(mem::replace(&mut next.guard, left.guard));
         }

@@ -111,6 +111,15 @@ pub struct Entered<'a> {
     tenant: PhantomData<(&'a Tenant, *const ())>,
 }
 
+impl Entered<'_> {
+    /// Whether its scope is still there: not left with one around it.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn stands(&self) -> bool {
+        let thread = crate::cache::current().thread();
+        thread.is_some_and(|thread| thread.is_in_scope(self.scope))
+    }
+}
+
 impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {
