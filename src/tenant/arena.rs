@@ -180,13 +180,9 @@ impl Tenant {
         let arena = self.arena();
         let size = usize::try_from(bytes).map_err(|_| Error::OutOfMemory)?;
         let layout = Layout::from_size_align(size, 1).map_err(|_| Error::OutOfMemory)?;
-        match arena.add_chunk(layout, false, Purpose::Fallible) {
-            Some(chunk) => {
-                arena.open(chunk);
-                Ok(arena)
-            }
-            None => Err(arena.refusal(layout)),
-        }
+        let chunk = arena.or_say_why(layout, || arena.add_chunk(layout, false, Purpose::Fallible))?;
+        arena.open(chunk);
+        Ok(arena)
     }
 }
 

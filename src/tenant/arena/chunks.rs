@@ -250,14 +250,21 @@ impl Arena {
         }
     }
 
-    /// Why there was no chunk for this layout.
+    /// What `attempt` gets for this layout, or why it gets nothing.
     #[cold]
-    pub(super) fn refusal(&self, layout: Layout) -> Error {
-        let Some(bytes) = least_bytes(layout) else {
-            return Error::OutOfMemory;
-        };
-        // If it would not be refused now, it was the operating system, or has been freed meanwhile.
-        charge::refusal(self.behalf, bytes as u64).unwrap_or(Error::OutOfMemory)
+    pub(super) fn or_say_why<T>(&self, layout: Layout, attempt: impl Fn() -> Option<T>) -> Result<T, Error> {
+        let bytes = least_bytes(layout).ok_or(Error::OutOfMemory)? as u64;
+        // Where nothing stands against it any more, somebody has freed memory meanwhile: it is tried again. Then it was the
+        // operating system.
+        for _ in 0..2 {
+            if let Some(found) = attempt() {
+                return Ok(found);
+            }
+            if let Some(error) = charge::refusal(self.behalf, bytes) {
+                return Err(error);
+            }
+        }
+        Err(Error::OutOfMemory)
     }
 }
 

@@ -73,8 +73,7 @@ impl Arena {
     #[cold]
     #[inline(never)]
     fn take_or_say_why(&self, layout: Layout) -> Result<NonNull<u8>, Error> {
-        let place = self.take_slow(layout, End::High, Purpose::Fallible);
-        place.ok_or_else(|| self.refusal(layout))
+        self.or_say_why(layout, || self.take_slow(layout, End::High, Purpose::Fallible))
     }
 
     /// Moves a value into the arena.
