@@ -65,7 +65,8 @@ pub enum Error {
         /// What it could have had at that moment: what is protected for it, and what could still be lent to anybody.
         free: u64,
     },
-    /// The entitlement asked for is lent to others at present. It is coming back; ask again after `eta`.
+    /// The entitlement asked for is lent to others at present. It is coming back; ask again after `eta`. A reservation is
+    /// held back from others until then; where that is longer than a minute, `eta` is a minute, to be asked for again.
     EntitlementPending {
         /// How much is still missing.
         debt: u64,

@@ -1052,6 +1052,31 @@ fn a_callback_may_do_anything() {
 }
 
 #[test]
+fn callbacks_are_in_root_whoever_calls_them_and_whatever_the_one_before_left() {
+    let name = "callbacks_are_in_root_whoever_calls_them_and_whatever_the_one_before_left";
+    in_process(name, 256 * MIB, || {
+        let (tenant, _charge) = pressed("pressed");
+        let (caller, other) = (
+            Hungry::new("caller", 100).tenant,
+            Hungry::new("other", 100).tenant,
+        );
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let _subscriptions = [(); 2].map(|()| {
+            let (seen, other) = (seen.clone(), other.clone());
+            tenant.on_pressure(move |_| {
+                seen.lock().unwrap().push(Tenant::current());
+                std::mem::forget(other.enter());
+            })
+        });
+        caller.in_scope(|| {
+            assert_eq!(Rebalancer::new().tick(Duration::ZERO).called, 2);
+            assert_eq!(Tenant::current(), caller);
+        });
+        assert_eq!(*seen.lock().unwrap(), [Tenant::root(), Tenant::root()]);
+    });
+}
+
+#[test]
 fn a_subscription_keeps_the_id() {
     in_process("a_subscription_keeps_the_id", 64 * MIB, || {
         let tenant = Tenant::builder("first").build().unwrap();

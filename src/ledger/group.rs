@@ -77,15 +77,15 @@ impl Group {
             if !may_take(missing) {
                 return Some(Taken::Nothing);
             }
-            let left = match missing {
+            let from_surplus = match missing {
                 0 => None,
-                _ => match surplus.take(missing, left_alone) {
+                pages => match surplus.take(pages, left_alone) {
+                    Some(left) => Some(FromSurplus { pages, left }),
                     None => return Some(Taken::Nothing),
-                    left => left,
                 },
             };
             match self.replace(old, new) {
-                Ok(()) => return Some(Taken::All(left)),
+                Ok(()) => return Some(Taken::All(from_surplus)),
                 Err(other) => {
                     surplus.give(missing);
                     old = other;
@@ -214,10 +214,17 @@ impl Group {
     }
 }
 
+/// What was taken from the surplus.
+pub(super) struct FromSurplus {
+    pub(super) pages: Pages,
+    /// What it has left.
+    pub(super) left: i64,
+}
+
 /// What came of a wish to take, below the limit.
 pub(super) enum Taken {
-    /// All of it; with what is left of the surplus, if some of it came from there.
-    All(Option<i64>),
+    /// All of it; with what of it came from the surplus.
+    All(Option<FromSurplus>),
     /// There was not enough, or it was not to be taken.
     Nothing,
 }

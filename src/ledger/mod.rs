@@ -50,7 +50,7 @@ use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 use crate::base::sync::{AtomicBool, AtomicU64 as Word, Ordering, array_of, const_fn};
 use budget::Budget;
 use dirty::Dirty;
-use group::Taken;
+use group::{FromSurplus, Taken};
 
 /// A number of pages.
 pub(crate) type Pages = u64;
@@ -59,7 +59,7 @@ pub(crate) type Pages = u64;
 pub(crate) const NO_LIMIT: Pages = u64::MAX;
 
 /// Pages beyond which a number of bytes does not fit a word: what there is without a capacity.
-const UNBOUNDED: i64 = (u64::MAX / crate::base::units::PAGE as u64) as i64;
+const UNBOUNDED: i64 = crate::base::units::pages_within(u64::MAX) as i64;
 
 /// The headroom that even a small capacity keeps, in pages: four slabs of the largest class.
 const LEAST_HEADROOM: Pages = 4 * 64;
@@ -145,10 +145,12 @@ pub(crate) struct Ledger {
     groups: [Group; GROUPS],
     /// Whether one of them has changed since the last round.
     is_group_changed: AtomicBool,
-    /// Pages that somebody was to be promised and could not be; [`MET`](published::MET): he was.
+    /// Pages that somebody waits for to be promised; 0: nobody does.
     wanted: AtomicU64,
     /// In which group.
     wanted_in: AtomicU16,
+    /// How often somebody asked in vain.
+    asked_in_vain: AtomicU64,
 }
 
 impl Ledger {
@@ -171,6 +173,7 @@ impl Ledger {
                 is_group_changed: AtomicBool::new(false),
                 wanted: AtomicU64::new(0),
                 wanted_in: AtomicU16::new(0),
+                asked_in_vain: AtomicU64::new(0),
             }
         }
     }
@@ -335,10 +338,10 @@ impl Ledger {
         let is_lender = owed > 0 && charged <= account.wish();
         let left_alone = if is_lender || is_entitled { 0 } else { owed };
         let taken = match self.group_of(account) {
-            None if may_take(&self.is_contended) => {
-                let left = self.surplus.take(more, left_alone);
-                left.map_or(Taken::Nothing, |left| Taken::All(Some(left)))
-            }
+            None if may_take(&self.is_contended) => match self.surplus.take(more, left_alone) {
+                Some(left) => Taken::All(Some(FromSurplus { pages: more, left })),
+                None => Taken::Nothing,
+            },
             None => Taken::Nothing,
             Some(group) => {
                 // Others who go without do not get what is kept for this group; siblings do.
@@ -352,14 +355,14 @@ impl Ledger {
         };
         match taken {
             Taken::Nothing => Err(Refusal::Capacity),
-            Taken::All(left) => {
+            // What is kept for a group is owed to nobody.
+            Taken::All(None) => Ok(0),
+            Taken::All(Some(FromSurplus { pages, left })) => {
                 // Relaxed: a threshold to look at.
-                if left.is_some_and(|left| left.unsigned_abs() < self.watermark.load(Ordering::Relaxed)) {
+                if left.unsigned_abs() < self.watermark.load(Ordering::Relaxed) {
                     self.alarm();
                 }
-                // What is kept for a group is owed to nobody.
-                let is_paid = is_lender && left.is_some();
-                Ok(if is_paid { more.min(owed) } else { 0 })
+                Ok(if is_lender { pages.min(owed) } else { 0 })
             }
         }
     }

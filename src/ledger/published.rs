@@ -7,25 +7,28 @@ use core::time::Duration;
 use super::{Account, LEVEL_SHIFT, Ledger, NO_LEVEL, NO_LIMIT, Pages};
 use crate::base::sync::Ordering;
 
-/// What was wanted has been promised since.
-pub(super) const MET: Pages = u64::MAX;
+/// How long what somebody waits for is held back from others at most, if he does not ask again.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// What somebody waits for to be promised.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Wanted {
-    /// Nothing new.
-    Nothing,
-    /// He has it.
-    Met,
-    /// So many pages, by a tenant of this group.
-    Pages(Pages, u16),
+pub(crate) struct Wanted {
+    pub(crate) pages: Pages,
+    /// The group of who waits; 0: none.
+    pub(crate) group: u16,
+    /// Which time it is that somebody asked in vain.
+    pub(crate) number: u64,
 }
 
 impl Ledger {
     // --- What is refused, and who hears of it ---
 
-    /// Counts that `account` was refused `pages` for good.
+    /// Counts that `account` was refused `pages` for good. What it could never have, others need not make room for: that is
+    /// counted as a refusal of nothing.
     pub(crate) fn deny(&self, account: &Account, pages: Pages) {
+        if !self.can_ever(account, pages) {
+            return account.count_denied(0);
+        }
         account.count_denied(pages);
         let charged = account.charged();
         let may_have = self.allowance(account).max(account.entitlement());
@@ -90,27 +93,41 @@ impl Ledger {
     /// one wants who wants least; he is served, and then the next. Nobody starves (`tests/sharing.rs` has two), but the one who
     /// wants most is served last.
     pub(crate) fn want(&self, pages: Pages, group: u16) {
-        // Relaxed, all: the next round acts on it, or the one after.
+        // Relaxed, but for the number: the next round acts on it, or the one after.
         self.wanted_in.store(group, Ordering::Relaxed);
-        self.wanted.store(pages.min(MET - 1), Ordering::Relaxed);
+        self.wanted.store(pages.max(1), Ordering::Relaxed);
+        // Release: pairs with `wanted`, which sees what this time is about.
+        self.asked_in_vain.fetch_add(1, Ordering::Release);
         self.is_contended.store(true, Ordering::Relaxed);
         self.alarm();
     }
 
-    /// Notes that a reservation was promised.
-    pub(crate) fn meet(&self) {
-        // Relaxed: as in `want`.
-        self.wanted.store(MET, Ordering::Relaxed);
+    /// Notes that a reservation of `pages` more was promised to a tenant of this group: he who waited for as much, or for
+    /// less, waits no longer. One caller at a time.
+    pub(crate) fn meet(&self, pages: Pages, group: u16) {
+        // Relaxed, all: as in `want`.
+        let is_met = self.wanted.load(Ordering::Relaxed) <= pages;
+        if is_met && self.wanted_in.load(Ordering::Relaxed) == group {
+            self.wanted.store(0, Ordering::Relaxed);
+        }
     }
 
-    /// What somebody waits for that is new since this was last asked.
-    pub(crate) fn take_wanted(&self) -> Wanted {
-        // Relaxed: as in `want`.
-        match self.wanted.swap(0, Ordering::Relaxed) {
-            0 => Wanted::Nothing,
-            MET => Wanted::Met,
-            pages => Wanted::Pages(pages, self.wanted_in.load(Ordering::Relaxed)),
-        }
+    /// When who was not promised something should ask again: when it is expected to be there, or once a minute until then, for
+    /// it is not held back for him for ever.
+    pub(crate) fn ask_again(&self) -> Duration {
+        self.eta().min(LONGEST_WAIT)
+    }
+
+    /// What somebody waits for.
+    pub(crate) fn wanted(&self) -> Option<Wanted> {
+        // Acquire: as in `want`. What is read beside it may be of a later time; the next round sees that.
+        let number = self.asked_in_vain.load(Ordering::Acquire);
+        let pages = self.wanted.load(Ordering::Relaxed);
+        (pages > 0).then(|| Wanted {
+            pages,
+            group: self.wanted_in.load(Ordering::Relaxed),
+            number,
+        })
     }
 
     // --- What was decided ---

@@ -12,9 +12,10 @@ use super::control::Control;
 use super::round_report::RoundReport;
 use super::subscriptions::{self, Call, PressureEvent};
 use super::{Pressure, pressure};
-use crate::base::units::PAGE;
+use crate::base::units::{bytes_in, pages_within};
 use crate::heap::{self, EventKind};
 use crate::ledger::{Account, Pages};
+use crate::tenant::TenantId;
 
 /// What a tenant was last asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,7 +40,7 @@ struct Verdict {
 }
 
 impl Asked {
-    pub(super) fn is_unresponsive(self) -> bool {
+    pub(super) fn is_unresponsive(&self) -> bool {
         self.is_unresponsive
     }
 
@@ -71,7 +72,7 @@ impl Asked {
             level,
             pages,
             charged,
-            deadline: now + time_for(level),
+            deadline: now.saturating_add(time_for(level)),
             is_unresponsive: self.is_unresponsive,
         };
     }
@@ -101,50 +102,77 @@ fn wanted(account: &Account, debt: Pages) -> Pages {
 }
 
 impl Control {
-    /// Finds out whom to call after a round.
+    /// Finds out whom to call after a round. While nobody is short of anything, it looks only at those whom the round looked
+    /// at, for their own limits, and at those who were asked before.
     pub(super) fn ask(&mut self, report: &mut RoundReport) -> Vec<Call> {
-        let debt = report.debt / PAGE as u64;
+        // 1. Who has unsubscribed has nothing to answer for.
         let mut subscribers = core::mem::take(&mut self.subscribers);
-        subscriptions::subscribers(&mut subscribers);
+        subscribers.refresh();
+        self.asked.retain(|tenant, _| subscribers.has(*tenant));
+        // 2. Whom to look at.
+        let debt = pages_within(report.debt);
         let mut calls = Vec::new();
-        for tenant in &subscribers {
-            let tag = tenant.tag();
-            let Some(pool) = heap::heap().shared.pool(tag).filter(|pool| pool.is_live(tag)) else {
-                continue;
-            };
-            let (account, now) = (&pool.account, self.time);
-            let pages = wanted(account, debt);
-            let level = match pages {
-                0 => Pressure::None,
-                _ => pressure::of_account(&heap::heap().shared.ledger, account),
-            };
-            let known = self.known.get_mut(tag.id() as usize);
-            let Some(known) = known
-                .and_then(Option::as_deref_mut)
-                .filter(|known| known.tag == tag)
-            else {
-                continue;
-            };
-            let charged = account.charged();
-            let verdict = known.asked.look(level, charged, now);
-            if verdict.is_late {
-                heap::note(EventKind::Unresponsive, tag, charged);
-                report.unresponsive += 1;
-                // Its claim is smaller from the next round on.
-                heap::heap().shared.ledger.touch(tag.id());
+        if report.level > Pressure::None || debt > 0 {
+            for tenant in subscribers.all() {
+                self.ask_one(*tenant, debt, report, &mut calls);
             }
-            if verdict.asks {
-                known.asked.ask(level, pages, charged, now);
-                calls.push(subscriptions::call(PressureEvent {
-                    tenant: *tenant,
-                    level,
-                    bytes: pages * PAGE as u64,
-                    deadline: time_for(level),
-                }));
+        } else {
+            let observed = self
+                .ids
+                .iter()
+                .filter_map(|id| self.known.get(*id as usize)?.as_deref());
+            let observed = observed.map(|known| TenantId::of(known.tag));
+            let mut tenants: Vec<TenantId> = observed.filter(|tenant| subscribers.has(*tenant)).collect();
+            tenants.extend(self.asked.keys());
+            for tenant in tenants {
+                self.ask_one(tenant, debt, report, &mut calls);
             }
         }
         self.subscribers = subscribers;
         calls
+    }
+
+    fn ask_one(&mut self, tenant: TenantId, debt: Pages, report: &mut RoundReport, calls: &mut Vec<Call>) {
+        let (heap, tag, now) = (heap::heap(), tenant.tag(), self.time);
+        let known = self.known.get(tag.id() as usize).and_then(Option::as_deref);
+        let Some(pool) = heap.shared.pool(tag).filter(|pool| pool.is_live(tag)) else {
+            return;
+        };
+        // Who has joined since is looked at in the next round.
+        if known.is_none_or(|known| known.tag != tag) {
+            return;
+        }
+        let (ledger, account) = (&heap.shared.ledger, &pool.account);
+        let (pages, charged) = (wanted(account, debt), account.charged());
+        let level = match pages {
+            0 => Pressure::None,
+            _ => pressure::of_account(ledger, account),
+        };
+        let mut asked = self.asked.get(&tenant).copied().unwrap_or_default();
+        let was_unresponsive = asked.is_unresponsive;
+        let verdict = asked.look(level, charged, now);
+        if verdict.is_late {
+            heap::note(EventKind::Unresponsive, tag, charged);
+            report.unresponsive += 1;
+        }
+        if verdict.asks {
+            asked.ask(level, pages, charged, now);
+            calls.push(subscriptions::call(PressureEvent {
+                tenant,
+                level,
+                bytes: bytes_in(pages),
+                deadline: time_for(level),
+            }));
+        }
+        if asked.is_unresponsive != was_unresponsive {
+            // Its claim is another from the next round on.
+            ledger.touch(tag.id());
+        }
+        if asked == Asked::default() {
+            self.asked.remove(&tenant);
+        } else {
+            self.asked.insert(tenant, asked);
+        }
     }
 }
 

@@ -15,21 +15,25 @@
 //! next round, and `publish.rs` applies only what still fits the contract.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
+use super::asking::Asked;
+use super::clock::Clock;
 use super::contract::Contract;
 use super::guarded::Guarded;
-use super::known::Known;
+use super::known::{Known, Waiting};
 use super::member::Reading;
 use super::policy::Observation;
 use super::round::Decisions;
 use super::round_report::{EntitlementChange, RoundReport};
 use super::solver::{Settings, Solver};
+use super::subscriptions::Subscribers;
 use super::world::{Place, World};
 use super::{Pressure, pressure};
-use crate::base::units::PAGE;
+use crate::base::units::bytes_in;
 use crate::ledger::{NO_LIMIT, Pages};
 use crate::tenant::TenantId;
 
@@ -40,8 +44,9 @@ const PRICED: usize = 32;
 pub(super) struct Order<'a> {
     /// Whose policy; `None`: the state's own.
     pub(super) policy: Option<&'a mut Guarded>,
-    /// Who drives, and what its clock says.
+    /// Who drives, and what its clock says; a clock of the state's own goes with `None`.
     pub(super) driver: u64,
+    pub(super) clock: Option<&'a mut Clock>,
     pub(super) now: Duration,
     /// The time between rounds.
     pub(super) interval: Duration,
@@ -60,23 +65,26 @@ pub(super) struct Control {
     pub(super) groups: Vec<Option<Contract>>,
     /// What the solver takes for lendable.
     lendable: Pages,
-    /// Who drove the last round, and its clock then.
-    driver: Option<(u64, Duration)>,
-    /// The time that has passed on all clocks.
+    /// Who drove the last round.
+    driver: Option<u64>,
+    /// The time, whoever's clock it is by.
     pub(super) time: Duration,
+    /// For rounds without a clock of their driver's.
+    clock: Clock,
     /// When somebody last went without.
     denied_at: Option<Duration>,
-    /// Since when somebody waits to be promised what is lent, and the number under which the solver counts him: one that
-    /// no tenant that is known has.
-    pub(super) waiting: Option<(u16, Duration)>,
+    pub(super) waiting: Option<Waiting>,
+    /// The number of what was last waited for.
+    pub(super) last_wanted: u64,
+    /// What tenants were asked for, as long as they are under pressure.
+    pub(super) asked: BTreeMap<TenantId, Asked>,
     /// Whether there were rounds before the first of this state: what happened until then is past.
     pub(super) is_resumed: bool,
     /// For rounds without a policy of their driver's.
     policy: Option<Guarded>,
-    /// Whom to look at; kept for its memory.
-    ids: Vec<u16>,
-    /// Subscribers; as above.
-    pub(super) subscribers: Vec<TenantId>,
+    /// Whom the round looks at, or the last one did.
+    pub(super) ids: Vec<u16>,
+    pub(super) subscribers: Subscribers,
 }
 
 impl Control {
@@ -90,6 +98,7 @@ impl Control {
         let Order {
             policy,
             driver,
+            clock,
             now,
             interval,
             is_regular,
@@ -99,9 +108,8 @@ impl Control {
             ..RoundReport::default()
         };
         // 1. The time, which goes on whoever's clock it is.
-        let last = self.driver.replace((driver, now));
-        let last = last.filter(|(before, _)| *before == driver);
-        self.time += last.map_or(Duration::ZERO, |(_, at)| now.saturating_sub(at));
+        let is_first = self.driver.replace(driver) != Some(driver);
+        self.time = clock.unwrap_or(&mut self.clock).read(now, self.time);
         let mut own = self.policy.take();
         let policy = match policy {
             Some(policy) => policy,
@@ -110,7 +118,7 @@ impl Control {
         // 2. Whom to look at, and what has become of them.
         let is_new = core::mem::take(&mut policy.is_new);
         self.is_resumed = self.solver.is_none() && report.round > 1;
-        let mut solver = self.begin(world, interval, is_new || last.is_none());
+        let mut solver = self.begin(world, interval, policy, is_new || is_first);
         let mut ids = core::mem::take(&mut self.ids);
         let is_alarmed = ledger.take_alarm();
         solver.begin(self.time, &mut ids);
@@ -128,14 +136,13 @@ impl Control {
         // 4. What to do about it, done.
         solver.set_tau(policy.tau());
         let decisions = solver.take_decisions(ledger.surplus());
-        let is_first = last.is_none();
         self.publish(world, &mut solver, &decisions, is_regular, is_first, &mut report);
         self.reclaim(world, &mut solver, &decisions, &mut report);
         if is_regular {
             let owes = decisions.debt > 0;
             ledger.publish_owed(if owes { solver.owed_by_surplus() } else { 0 });
         }
-        (report.debt, report.eta) = (decisions.debt * PAGE as u64, decisions.eta);
+        (report.debt, report.eta) = (bytes_in(decisions.debt), decisions.eta);
         solver.put_decisions_back(decisions);
         for id in &ids {
             self.show(world, &solver, *id);
@@ -159,13 +166,18 @@ impl Control {
         report.took = started.elapsed();
         world.end_round(report.took, solver.lending());
         // 7. Until the next one.
-        ids.clear();
         (self.ids, self.solver, self.policy) = (ids, Some(solver), own);
         report
     }
 
     /// Takes the solver out, knowing of capacity and groups; notes whom to look at.
-    fn begin(&mut self, world: &impl World, interval: Duration, wants_all: bool) -> Box<Solver> {
+    fn begin(
+        &mut self,
+        world: &impl World,
+        interval: Duration,
+        policy: &mut Guarded,
+        wants_all: bool,
+    ) -> Box<Solver> {
         let ledger = world.ledger();
         let lendable = ledger.lendable();
         let settings = Settings {
@@ -173,6 +185,12 @@ impl Control {
             ..Settings::default()
         };
         let is_first = self.solver.is_none();
+        if is_first {
+            // None yet, or it was lost in a round that panicked: nobody is known to this one.
+            self.known.clear();
+            self.groups.clear();
+            (self.tenants, self.waiting) = (0, None);
+        }
         let mut solver = self
             .solver
             .take()
@@ -190,7 +208,7 @@ impl Control {
             ids.extend(world.ids());
         }
         if ledger.take_touched_groups() || is_first {
-            self.meet_groups(world, &mut solver);
+            self.meet_groups(world, &mut solver, policy);
         }
         solver
     }
@@ -226,16 +244,15 @@ impl Control {
         let elapsed = self
             .time
             .saturating_sub(core::mem::replace(&mut known.at, self.time));
-        let bytes = |pages: Pages| pages.saturating_mul(PAGE as u64);
         let mut estimate = policy.observe(&Observation {
             tenant: TenantId::of(known.tag),
             elapsed,
             weight: account.weight().into(),
-            entitlement: bytes(known.entitlement),
-            protected: bytes(reading.protected),
-            charged: bytes(reading.charged),
-            denied: bytes(reading.denied),
-            emptied: bytes(reading.emptied),
+            entitlement: bytes_in(known.entitlement),
+            protected: bytes_in(reading.protected),
+            charged: bytes_in(reading.charged),
+            denied: bytes_in(reading.denied),
+            emptied: bytes_in(reading.emptied),
             stalled: if reading.denied > 0 {
                 elapsed
             } else {
@@ -243,16 +260,18 @@ impl Control {
             },
             metric: super::metric_of(account),
         });
-        if known.asked.is_unresponsive() {
+        let asked = self.asked.get(&TenantId::of(known.tag));
+        if asked.is_some_and(Asked::is_unresponsive) {
             estimate.urgency = super::policy::URGENCY_MIN;
         }
         solver.observe(&reading, &estimate);
+        solver.found_claim(id, account.claim());
         Some(())
     }
 
     /// Writes down what reports say of a tenant.
     fn show(&self, world: &impl World, solver: &Solver, id: u16) {
-        let (Some(figures), Some(place)) = (solver.figures(id), world.place(id)) else {
+        let (Some(figures), Some(place)) = (solver.figures(id), self.place(world, id)) else {
             return;
         };
         let shown = place.account.figures();
@@ -273,10 +292,9 @@ impl Control {
             world.press(level);
         }
         ledger.publish_watermark(pressure::watermark(ledger.capacity(), level));
-        let bytes = |pages: Pages| pages.saturating_mul(PAGE as u64);
         report.level = level;
-        report.surplus = bytes(ledger.surplus().max(0).unsigned_abs());
-        report.overdraft = bytes(ledger.overdraft());
+        report.surplus = bytes_in(ledger.surplus().max(0).unsigned_abs());
+        report.overdraft = bytes_in(ledger.overdraft());
     }
 
     /// Notes an entitlement that has changed.
@@ -287,8 +305,8 @@ impl Control {
         let before = core::mem::replace(&mut known.entitlement, pages);
         report.entitlements.push(EntitlementChange {
             tenant: TenantId::of(known.tag),
-            before: before * PAGE as u64,
-            after: pages * PAGE as u64,
+            before: bytes_in(before),
+            after: bytes_in(pages),
         });
     }
 }

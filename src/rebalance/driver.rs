@@ -22,6 +22,7 @@ use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use super::clock::Clock;
 use super::control::{Order, next_driver};
 use super::guarded::Guarded;
 use super::policy::SharePolicy;
@@ -74,6 +75,7 @@ pub struct Rebalancer {
     /// None: the default one, made when it is needed, since the options say what τ it has.
     policy: Option<Guarded>,
     driver: u64,
+    clock: Clock,
     /// Whether it counts in [`BY_HAND`].
     is_by_hand: bool,
 }
@@ -86,6 +88,7 @@ impl Rebalancer {
             interval: INTERVAL,
             policy: None,
             driver: next_driver(),
+            clock: Clock::default(),
             is_by_hand: false,
         }
     }
@@ -134,13 +137,14 @@ impl Rebalancer {
                 }),
                 Err(_) => {
                     heap::waker().retire();
+                    publish::let_go();
                     Err(Error::OutOfMemory)
                 }
             }
         })
     }
 
-    /// Does a round now, `now` being the time on any clock that does not go back; and calls, on this thread, the callbacks
+    /// Does a round now, `now` being the time on any clock that does not go back, of which only the differences count; and calls, on this thread, the callbacks
     /// that the round finds reason to call.
     ///
     /// The same readings at the same times give the same decisions. While a rebalancer is spawned, and inside a policy, it
@@ -167,6 +171,7 @@ impl Rebalancer {
         round(Order {
             policy: Some(policy),
             driver: self.driver,
+            clock: Some(&mut self.clock),
             now,
             interval: self.interval,
             is_regular: true,
@@ -177,7 +182,7 @@ impl Rebalancer {
         if core::mem::take(&mut self.is_by_hand) {
             // Relaxed: as in `tick`.
             if BY_HAND.fetch_sub(1, Ordering::Relaxed) == 1 && !heap::waker().is_claimed() {
-                publish::lift(&heap::heap().shared.ledger);
+                publish::let_go();
             }
         }
     }
@@ -236,6 +241,7 @@ pub(crate) fn maintain() {
     round(Order {
         policy: None,
         driver: 0,
+        clock: None,
         now: clock(),
         interval: INTERVAL,
         is_regular: false,

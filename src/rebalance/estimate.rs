@@ -7,7 +7,7 @@
 use super::decay::ONE;
 use super::fill::MOST;
 use super::policy;
-use crate::base::units::PAGE;
+use crate::base::units::{PAGE, pages_around};
 
 /// Claims are counted in quarters of a weight, so that the smallest weight at the smallest urgency is one.
 const QUARTERS: f64 = 4.0;
@@ -59,9 +59,7 @@ pub(crate) fn kept(tau: f64) -> u64 {
 fn pages(bytes: f64) -> Option<u64> {
     let most = MOST as f64 * PAGE as f64;
     // A NaN is in no range. The cast is exact enough: a page more or less is within the estimate's error.
-    (0.0..=most)
-        .contains(&bytes)
-        .then(|| (bytes as u64).div_ceil(PAGE as u64))
+    (0.0..=most).contains(&bytes).then(|| pages_around(bytes as u64))
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use super::asking::Asked;
 use super::contract::Contract;
 use super::control::Control;
 use super::guarded::Guarded;
@@ -13,11 +12,12 @@ use super::member::Reading;
 use super::policy::Estimate;
 use super::solver::Solver;
 use super::world::{Place, World};
-use crate::ledger::{Account, GROUPS, Pages, Wanted};
+use crate::ledger::{Account, GROUPS, NO_LEVEL, Pages, Wanted};
 use crate::span::Tag;
 use crate::tenant::TenantId;
 
-/// How long what somebody waits for is held back from others if he does not ask again.
+/// How long what somebody waits for is held back from others if he does not ask again, or longer where it is not expected
+/// before: as long as he was told to wait.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is known of a tenant since the last look.
@@ -33,7 +33,15 @@ pub(super) struct Known {
     pub(super) at: Duration,
     /// The round in which it was.
     pub(super) round: u64,
-    pub(super) asked: Asked,
+}
+
+/// Somebody who waits to be promised what is lent.
+pub(super) struct Waiting {
+    wanted: Wanted,
+    /// The number under which the solver counts him: one that no tenant that is known has.
+    number: Option<u16>,
+    /// How long others do without for his sake.
+    until: Duration,
 }
 
 impl Known {
@@ -52,14 +60,13 @@ impl Known {
             emptied: account.emptied(),
             at,
             round: 0,
-            asked: Asked::default(),
         }
     }
 }
 
 impl Control {
-    /// Tells the solver of groups that are new, gone, or under another contract.
-    pub(super) fn meet_groups(&mut self, world: &impl World, solver: &mut Solver) {
+    /// Tells the solver of groups that are new, gone, or under another contract; and the policy of tenants that went with one.
+    pub(super) fn meet_groups(&mut self, world: &impl World, solver: &mut Solver, policy: &mut Guarded) {
         self.groups.resize(GROUPS, None);
         for number in 1..GROUPS as u16 {
             let now = world
@@ -86,10 +93,13 @@ impl Control {
                     for place in &mut self.known {
                         if let Some(known) = place.take_if(|known| known.group == number) {
                             solver.leave(known.tag.id());
+                            policy.forget(TenantId::of(known.tag));
                             self.tenants -= 1;
                         }
                     }
                     solver.remove_group(number);
+                    // The next one with this number begins without.
+                    world.ledger().publish_level(number, NO_LEVEL);
                 }
             }
         }
@@ -109,7 +119,9 @@ impl Control {
             tag,
             is_live,
         } = place;
-        if self.waiting.take_if(|(waiting, _)| *waiting == id).is_some() {
+        if let Some(waiting) = &mut self.waiting
+            && waiting.number.take_if(|number| *number == id).is_some()
+        {
             solver.leave(id);
         }
         if let Some(gone) = entry.take_if(|known| known.tag != tag) {
@@ -137,32 +149,46 @@ impl Control {
     }
 
     /// Somebody waits to be promised what is lent to others: a reservation that he asked for. Until he asks again, or for
-    /// [`PATIENCE`], the solver counts him as a tenant that has just that reservation and nothing of it: so what others
-    /// are entitled to leaves room for it, and their loans are called back.
+    /// as long as he was told and no less than [`PATIENCE`], the solver counts him as a tenant that has just that reservation
+    /// and nothing of it: so what others are entitled to leaves room for it, and their loans are called back.
     pub(super) fn wait(&mut self, world: &impl World, solver: &mut Solver) {
-        let wanted = world.ledger().take_wanted();
-        let is_over = |(_, since): (u16, Duration)| self.time.saturating_sub(since) >= PATIENCE;
-        if wanted == Wanted::Nothing && !self.waiting.is_some_and(is_over) {
-            return;
-        }
-        if let Some((id, _)) = self.waiting.take() {
+        // 1. Whether it is still the same one, and still his time.
+        let (ledger, time) = (world.ledger(), self.time);
+        let wanted = ledger.wanted();
+        let is_new = wanted.is_some_and(|wanted| wanted.number != self.last_wanted);
+        let is_over = |waiting: &mut Waiting| is_new || wanted.is_none() || time >= waiting.until;
+        if let Some(Waiting { number: Some(id), .. }) = self.waiting.take_if(is_over) {
             solver.leave(id);
         }
-        let next = u16::try_from(self.known.len());
-        if let (Wanted::Pages(pages, group), Ok(id)) = (wanted, next) {
-            let contract = Contract {
-                weight: 1,
-                reservation: pages,
-                limit: pages,
-            };
-            self.waiting = Some((id, self.time));
-            solver.join(id, contract, (group > 0).then_some(group));
-            let reading = Reading {
-                id,
-                ..Reading::default()
-            };
-            solver.observe(&reading, &Estimate::default());
+        if let Some(wanted) = wanted.filter(|_| is_new) {
+            self.last_wanted = wanted.number;
+            let patience = PATIENCE.max(ledger.ask_again() + solver.settings.interval);
+            self.waiting = Some(Waiting {
+                wanted,
+                number: None,
+                until: time.saturating_add(patience),
+            });
         }
+        // 2. A number for him, if another took his.
+        let Some(waiting) = self.waiting.as_mut().filter(|waiting| waiting.number.is_none()) else {
+            return;
+        };
+        let Ok(id) = u16::try_from(self.known.len()) else {
+            return;
+        };
+        waiting.number = Some(id);
+        let Wanted { pages, group, .. } = waiting.wanted;
+        let contract = Contract {
+            weight: 1,
+            reservation: pages,
+            limit: pages,
+        };
+        solver.join(id, contract, (group > 0).then_some(group));
+        let reading = Reading {
+            id,
+            ..Reading::default()
+        };
+        solver.observe(&reading, &Estimate::default());
     }
 
     /// The place of a tenant that is known, if it is still the same one's.

@@ -33,6 +33,7 @@ pub mod policy;
 mod allowance;
 mod asking;
 mod buckets;
+mod clock;
 mod contract;
 mod control;
 mod credit;
@@ -115,6 +116,8 @@ impl Tenant {
     /// ([`policy::Performance`]). The last one counts until the next. One that says nothing ([`Metric::value`]) is
     /// ignored, and so is one of a tenant that has retired. Costs two stores; callable from anywhere.
     pub fn report(&self, metric: Metric) {
+        // Until it is written the pool stays the tenant's (**Referred**), if it is.
+        let _its_own = self.pool().references.hold();
         if let Some(value) = metric.value()
             && !self.is_retired()
         {

@@ -15,8 +15,8 @@ use super::round::Decisions;
 use super::round_report::{RoundReport, Transfer, TransferReason};
 use super::solver::Solver;
 use super::world::{Place, Process, World};
-use crate::base::units::PAGE;
-use crate::ledger::{CLAIM_UNITS, FIRST_SPAN, GROUPS, LEVEL_SHIFT, Ledger, NO_LEVEL, Pages};
+use crate::base::units::bytes_in;
+use crate::ledger::{Account, CLAIM_UNITS, FIRST_SPAN, GROUPS, LEVEL_SHIFT, Ledger, NO_LEVEL, Pages};
 use crate::tenant::TenantId;
 
 /// Shares that are moved under one hold of the registry: some ten microseconds.
@@ -26,7 +26,7 @@ const STRETCH: usize = 256;
 const TRIMMED: usize = 16;
 
 impl Control {
-    /// Tells the accounts. The first round of a driver tells all levels, since the one before it may have lifted them.
+    /// Tells the accounts. The first round of a driver tells all levels, and who is frozen, since the one before it may have let go of them.
     pub(super) fn publish(
         &mut self,
         world: &impl World,
@@ -38,26 +38,16 @@ impl Control {
     ) {
         let ledger = world.ledger();
         // 1. What only reports and refusals read.
+        self.tell(world, &decisions.entitlements, Account::set_entitlement);
         for (id, pages) in &decisions.entitlements {
-            if let Some(place) = self.place(world, *id) {
-                place.account.set_entitlement(*pages);
-            }
             self.entitle(*id, *pages, report);
         }
         // 2. Shares: down, then up.
         report.lowered = self.protect(world, solver, &decisions.lowered);
         report.raised = self.protect(world, solver, &decisions.raised);
         // 3. Allowances. Nobody would lift them again if rounds do not follow.
-        for (id, units) in &decisions.claims {
-            if let Some(place) = self.place(world, *id) {
-                place.account.set_claim(*units);
-            }
-        }
-        for (id, wish) in &decisions.wishes {
-            if let Some(place) = self.place(world, *id) {
-                place.account.set_wish(*wish);
-            }
-        }
+        self.tell(world, &decisions.claims, Account::set_claim);
+        self.tell(world, &decisions.wishes, Account::set_wish);
         if !is_regular {
             lift(ledger);
         } else if is_first {
@@ -70,23 +60,40 @@ impl Control {
                 ledger.publish_level(group.unwrap_or(0), published(*level));
             }
         }
-        // 4. Whose frees flow back.
-        for (id, is_frozen) in &decisions.frozen {
-            if let Some(place) = self.place(world, *id) {
-                place.account.set_frozen(*is_frozen);
-                let count = if *is_frozen {
-                    &mut report.frozen.0
-                } else {
-                    &mut report.frozen.1
-                };
-                *count += 1;
-            }
+        // 4. Whose frees flow back. Nobody would end that either.
+        if is_regular {
+            self.tell(world, &decisions.frozen, Account::set_frozen);
+            let frozen = decisions
+                .frozen
+                .iter()
+                .filter(|(_, is_frozen)| *is_frozen)
+                .count();
+            report.frozen = (frozen as u64, (decisions.frozen.len() - frozen) as u64);
+        } else {
+            thaw(world);
+        }
+        if is_regular && is_first {
+            let frozen: Vec<_> = solver.frozen.iter().map(|id| (id, true)).collect();
+            self.tell(world, &frozen, Account::set_frozen);
         }
         // 5. What the path of a request goes by.
         // Who is refused now, and was not foreseen, asks again when the next round has seen it.
         ledger.publish_eta(decisions.eta.max(solver.settings.interval));
         ledger.publish_donors(decisions.donors.iter().copied());
         ledger.publish_holders(solver.borrowers.iter());
+    }
+
+    /// Tells each of these tenants' accounts something, if it is still the same tenant's, who does not go meanwhile.
+    fn tell<T: Copy>(&self, world: &impl World, what: &[(u16, T)], tell: impl Fn(&Account, T)) {
+        for stretch in what.chunks(STRETCH) {
+            world.while_all_stand(|| {
+                for (id, what) in stretch {
+                    if let Some(place) = self.place(world, *id) {
+                        tell(place.account, *what);
+                    }
+                }
+            });
+        }
     }
 
     /// Moves what is protected to these wishes, as far as there is something. Returns how many moved, and by how many bytes.
@@ -105,7 +112,7 @@ impl Control {
                     let wish = (*wish).max(account.reservation()).min(account.limit());
                     let pages = ledger.protect(account, if is_live { wish } else { 0 });
                     moved += u64::from(pages != before);
-                    bytes += pages.abs_diff(before) * PAGE as u64;
+                    bytes += bytes_in(pages.abs_diff(before));
                     // There is room: a stretch at most.
                     granted.push((*id, pages));
                 }
@@ -147,14 +154,15 @@ impl Control {
             if let Some(Place { account, .. }) = self.place(world, id) {
                 let before = account.emptied();
                 world.trim(id);
-                given.push((id, account.emptied() - before));
+                // It may be another tenant's by now, and begin at zero.
+                given.push((id, account.emptied().saturating_sub(before)));
             }
         }
         if decisions.debt > 0 {
             world.flush_sleeping();
         }
         let all: Pages = given.iter().map(|(_, pages)| *pages).sum();
-        report.reclaimed = all * PAGE as u64;
+        report.reclaimed = bytes_in(all);
         for line in &decisions.transfers {
             let places = [line.from, line.to].map(|id| self.place(world, id));
             let [Some(from), Some(to)] = places else {
@@ -170,8 +178,8 @@ impl Control {
             report.transfers.push(Transfer {
                 from: TenantId::of(from.tag),
                 to: TenantId::of(to.tag),
-                planned: line.pages * PAGE as u64,
-                moved: moved * PAGE as u64,
+                planned: bytes_in(line.pages),
+                moved: bytes_in(moved),
                 reason: match line.reason {
                     Reason::Restoration => TransferReason::Restoration,
                     Reason::Denied => TransferReason::Denied,
@@ -197,6 +205,23 @@ pub(super) fn lift(ledger: &Ledger) {
     ledger.publish_owed(0);
     (0..GROUPS as u16).for_each(|group| ledger.publish_level(group, NO_LEVEL));
     ledger.end_contention();
+}
+
+/// Has nobody's frees flow back.
+fn thaw(world: &impl World) {
+    for id in world.ids() {
+        if let Some(place) = world.place(id)
+            && place.account.is_frozen()
+        {
+            place.account.set_frozen(false);
+        }
+    }
+}
+
+/// Takes back what rounds would have to end, where none follow; what is protected stays so.
+pub(super) fn let_go() {
+    lift(Process.ledger());
+    thaw(&Process);
 }
 
 /// Takes back everything that only rounds can keep up to date: without them reservations are protected, the rest is

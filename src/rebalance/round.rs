@@ -141,7 +141,7 @@ impl Solver {
         );
         // 7. For the next round, once in a restoration time: how much of what is lent comes back by itself.
         if self.now >= self.comes_back_due {
-            self.comes_back_due = self.now + self.settings.restoration;
+            self.comes_back_due = self.now.saturating_add(self.settings.restoration);
             if self.comes_back.look(self.sums.returning, self.sums.loans) {
                 self.stale = self.stale.max(Stale::Wishes);
             }

@@ -15,7 +15,7 @@ use super::guarded::Guarded;
 use super::policy::SharePolicy;
 use super::solver::Settings;
 use super::world::{Place, World};
-use crate::base::units::PAGE;
+use crate::base::units::pages_within;
 use crate::ledger::{Account, FIRST_SPAN, GROUPS, Group, Ledger, NO_LIMIT, Pages, Purpose};
 use crate::span::Tag;
 
@@ -254,23 +254,23 @@ impl Simulation {
         let order = Order {
             policy: Some(&mut self.policy),
             driver: 1,
+            clock: None,
             now,
             interval: Settings::default().interval,
             is_regular: true,
         };
         let report = self.control.round(&world, order);
-        let pages = |bytes: u64| bytes / PAGE as u64;
         let solver = self.control.solver.as_deref();
         #[cfg(fuzzing)]
         solver.inspect(|solver| solver.assert_invariants());
         let decided = solver.map(|solver| &solver.decisions);
         let transfers = report.transfers.iter().filter(|line| line.moved > 0);
         Round {
-            protected_moved: pages(report.raised.1 + report.lowered.1),
+            protected_moved: pages_within(report.raised.1 + report.lowered.1),
             transfers: transfers
-                .map(|line| (line.from.index(), line.to.index(), pages(line.moved)))
+                .map(|line| (line.from.index(), line.to.index(), pages_within(line.moved)))
                 .collect(),
-            debt: pages(report.debt),
+            debt: pages_within(report.debt),
             eta: report.eta,
             is_idle: decided.is_none_or(|decided| decided.moves_nothing()),
         }

@@ -266,10 +266,15 @@ impl Solver {
         self.now = self.now.max(now);
         let slot = (self.round + 1) as usize % AHEAD;
         self.overdue.extend(self.due[slot].drain(..));
-        for id in self.overdue.drain(..DUE_EACH.min(self.overdue.len())) {
-            if let Some(member) = self.members.get_mut(usize::from(id)).and_then(Option::as_mut) {
+        let mut left = DUE_EACH;
+        while left > 0
+            && let Some(id) = self.overdue.pop_front()
+        {
+            // Who has left is not looked at, and takes nobody's place.
+            if let Some(member) = self.member_mut(id).filter(|member| member.is_due) {
                 member.is_due = false;
                 ids.push(id);
+                left -= 1;
             }
         }
     }
@@ -281,6 +286,13 @@ impl Solver {
             member.look(reading, estimate, now, lent);
             self.denied |= reading.denied > 0;
             self.seen.push(reading.id);
+        }
+    }
+
+    /// Takes in the claim that an account bears: who sets a weight sets it, too.
+    pub(crate) fn found_claim(&mut self, id: u16, claim: u32) {
+        if let Some(member) = self.member_mut(id) {
+            member.published_claim = claim;
         }
     }
 
@@ -300,8 +312,10 @@ impl Solver {
     pub(crate) fn goes_without(&self, id: u16, surplus: i64) -> bool {
         self.member(id).is_some_and(|member| {
             let Reading { charged, denied, .. } = member.reading;
-            let is_there = surplus >= denied.max(self.settings.span).cast_signed();
             let may_have = member.allowance(self.level_of(member)).max(member.entitlement);
+            // More than it may have it does not get by the others' doing without.
+            let could_have = denied.min(may_have.saturating_sub(charged));
+            let is_there = surplus >= could_have.max(self.settings.span).cast_signed();
             denied > 0 && !is_there && charged < may_have
         })
     }

@@ -18,7 +18,7 @@ use super::guarded::caught;
 use crate::base::lock::{Lock, Rank};
 use crate::heap::{self, EventKind};
 use crate::pool::Pool;
-use crate::tenant::{Tenant, TenantId};
+use crate::tenant::{self, Tenant, TenantId};
 
 type Callback = Arc<dyn Fn(&PressureEvent) + Send + Sync>;
 
@@ -29,6 +29,15 @@ struct Table {
     by_tenant: BTreeMap<TenantId, Vec<(u64, Callback)>>,
     /// The number of the last subscription.
     last: u64,
+    /// How often it has changed who has subscribed.
+    changes: u64,
+}
+
+/// Who had subscribed when one last looked, ascending.
+#[derive(Debug, Default)]
+pub(super) struct Subscribers {
+    tenants: Vec<TenantId>,
+    changes: u64,
 }
 
 std::thread_local! {
@@ -74,13 +83,14 @@ impl Table {
         Self {
             by_tenant: BTreeMap::new(),
             last: 0,
+            changes: 0,
         }
     }
 }
 
 /// Runs `act` on the table, with what it allocates charged to root.
 fn with_table<T>(act: impl FnOnce(&mut Table) -> T) -> T {
-    crate::tenant::in_root(|| act(&mut TABLE.lock()))
+    tenant::in_root(|| act(&mut TABLE.lock()))
 }
 
 impl Tenant {
@@ -125,11 +135,9 @@ impl Tenant {
         }
         let number = with_table(|table| {
             table.last += 1;
-            table
-                .by_tenant
-                .entry(tenant)
-                .or_default()
-                .push((table.last, callback));
+            table.changes += 1;
+            let callbacks = table.by_tenant.entry(tenant).or_default();
+            callbacks.push((table.last, callback));
             table.last
         });
         heap::heap().shared.ledger.touch(tenant.index());
@@ -150,11 +158,14 @@ impl Drop for Subscription {
             let (_, callback) = callbacks.remove(place);
             if callbacks.is_empty() {
                 table.by_tenant.remove(&self.tenant);
+                table.changes += 1;
             }
             Some(callback)
         });
         // **Unheld**.
         drop(callback);
+        // Nobody is asked any more, so nobody is unresponsive.
+        heap::heap().shared.ledger.touch(self.tenant.index());
         pool.references.remove();
     }
 }
@@ -172,10 +183,25 @@ pub(super) fn is_calling() -> bool {
     IS_CALLING.get()
 }
 
-/// Who has subscribed.
-pub(super) fn subscribers(to: &mut Vec<TenantId>) {
-    to.clear();
-    with_table(|table| to.extend(table.by_tenant.keys()));
+impl Subscribers {
+    /// Looks again.
+    pub(super) fn refresh(&mut self) {
+        with_table(|table| {
+            if self.changes != table.changes {
+                self.changes = table.changes;
+                self.tenants.clear();
+                self.tenants.extend(table.by_tenant.keys());
+            }
+        });
+    }
+
+    pub(super) fn all(&self) -> &[TenantId] {
+        &self.tenants
+    }
+
+    pub(super) fn has(&self, tenant: TenantId) -> bool {
+        self.tenants.binary_search(&tenant).is_ok()
+    }
 }
 
 /// What is to be called for an event.
@@ -200,12 +226,13 @@ pub(super) fn run(calls: Vec<Call>) -> (u64, u64) {
                 continue;
             }
             called += 1;
-            if caught(|| callback(&call.event)).is_none() {
+            // Each by itself: one that forgets a guard leaves nobody else in its tenant.
+            if caught(|| tenant::in_root(|| callback(&call.event))).is_none() {
                 panicked += 1;
                 heap::note(EventKind::CallbackPanicked, call.event.tenant.tag(), 0);
             }
             // The last one, if it has unsubscribed itself.
-            let _ = caught(|| drop(callback));
+            let _ = caught(|| tenant::in_root(|| drop(callback)));
         }
     }
     (called, panicked)

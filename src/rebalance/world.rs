@@ -6,7 +6,7 @@
 use core::time::Duration;
 
 use super::{Pressure, gauges, pressure};
-use crate::base::units::PAGE;
+use crate::base::units::pages_within;
 use crate::heap::{self, EventKind};
 use crate::ledger::{Account, Ledger, Pages};
 use crate::pool::Pool;
@@ -92,7 +92,7 @@ impl World for Process {
     fn look_into(&self, id: u16) -> (Pages, Pages) {
         Self::pool(id).map_or((0, 0), |pool| {
             let holdings = pool.holdings();
-            (holdings.out / PAGE as u64, holdings.depots / PAGE as u64)
+            (pages_within(holdings.out), pages_within(holdings.depots))
         })
     }
 

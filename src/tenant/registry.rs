@@ -28,7 +28,7 @@ use alloc::vec::Vec;
 use super::scope::Target;
 use super::{Tenant, TenantBuilder};
 use crate::base::lock::{Lock, Rank};
-use crate::base::units::PAGE;
+use crate::base::units::bytes_in;
 use crate::error::Error;
 use crate::heap;
 use crate::ledger::{Account, FIRST_SPAN, Pages};
@@ -211,7 +211,7 @@ pub(super) fn create(builder: &TenantBuilder) -> Result<Tenant, Error> {
 /// changed.
 pub(super) fn reserve(account: &Account, pages: Pages, tag: Tag) -> Result<(), Error> {
     let ledger = &heap::heap().shared.ledger;
-    let before = account.protected();
+    let (before, more) = (account.protected(), pages.saturating_sub(account.reservation()));
     let least = pages.max(FIRST_SPAN.min(account.limit()));
     // What the last round protected beyond the promise, the next one decides on.
     let is_promise = before <= account.reservation().max(FIRST_SPAN);
@@ -223,14 +223,14 @@ pub(super) fn reserve(account: &Account, pages: Pages, tag: Tag) -> Result<(), E
     }
     if granted < pages {
         ledger.protect(account, before);
-        heap::want(pages - account.reservation().min(pages), account.group(), tag);
+        heap::want(more, account.group(), tag);
         return Err(Error::EntitlementPending {
-            debt: (pages - granted).saturating_mul(PAGE as u64),
-            eta: ledger.eta(),
+            debt: bytes_in(pages - granted),
+            eta: ledger.ask_again(),
         });
     }
-    if pages > account.reservation() {
-        ledger.meet();
+    if more > 0 {
+        ledger.meet(more, account.group());
     }
     account.set_reservation(pages);
     Ok(())

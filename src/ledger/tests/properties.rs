@@ -433,6 +433,17 @@ fn what_comes_back_is_the_lenders_first() {
 }
 
 #[test]
+fn what_is_kept_for_a_group_pays_nothing_that_is_owed() {
+    let (ledger, lender) = (ledger(1000), Account::new(1));
+    assert_eq!(ledger.promise(&ledger.groups[1], 90), Ok(()));
+    lender.set_group(1);
+    lender.set_wish(100);
+    ledger.publish_owed(200);
+    assert!(ledger.charge(&lender, 100, Purpose::Fallible).is_ok());
+    assert_eq!(ledger.owed.load(Ordering::Relaxed), 190, "10 were of the surplus");
+}
+
+#[test]
 fn who_is_within_its_entitlement_waits_for_nobody() {
     let (ledger, entitled, greedy) = (ledger(1000), Account::new(1), Account::new(2));
     let ask = |account, pages| ledger.charge(account, pages, Purpose::Ambient).map(drop);

@@ -12,7 +12,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{Registry, with_registry};
-use crate::base::units::PAGE;
+use crate::base::units::{bytes_in, pages_around};
 use crate::error::Error;
 use crate::heap;
 use crate::ledger::{self, GROUPS, NO_LIMIT, Pages};
@@ -88,10 +88,9 @@ fn account(number: u16) -> Option<&'static ledger::Group> {
 }
 
 fn exceed(asked: Pages, free: Pages) -> Error {
-    let bytes = |pages: Pages| pages.saturating_mul(PAGE as u64);
     Error::ReservationsExceedCapacity {
-        asked: bytes(asked),
-        free: bytes(free),
+        asked: bytes_in(asked),
+        free: bytes_in(free),
     }
 }
 
@@ -193,7 +192,7 @@ pub(in crate::tenant) fn create_group(builder: &GroupBuilder) -> Result<Group, E
 /// present, nothing has changed.
 fn promise(group: &ledger::Group, pages: Pages) -> Result<(), Error> {
     let ledger = &heap::heap().shared.ledger;
-    let is_raised = pages > group.reservation();
+    let more = pages.saturating_sub(group.reservation());
     let promised = ledger.promise(group, pages).or_else(|wanted| {
         heap::lend(wanted);
         ledger.promise(group, pages)
@@ -202,12 +201,12 @@ fn promise(group: &ledger::Group, pages: Pages) -> Result<(), Error> {
         let debt = wanted - wanted.min(ledger.surplus().max(0).unsigned_abs());
         heap::want(wanted, 0, Tag::ROOT);
         return Err(Error::EntitlementPending {
-            debt: debt.saturating_mul(PAGE as u64),
-            eta: ledger.eta(),
+            debt: bytes_in(debt),
+            eta: ledger.ask_again(),
         });
     }
-    if is_raised {
-        ledger.meet();
+    if more > 0 {
+        ledger.meet(more, 0);
     }
     Ok(())
 }
@@ -235,7 +234,7 @@ pub(in crate::tenant) fn set_group_weight(group: &Group, weight: u32) -> Result<
 }
 
 pub(in crate::tenant) fn set_group_reservation(group: &Group, bytes: u64) -> Result<(), Error> {
-    let pages = bytes.div_ceil(PAGE as u64);
+    let pages = pages_around(bytes);
     with_group(group, |registry, account| {
         let reserved = registry.groups.reserved(group.number);
         if pages > account.limit() {
@@ -264,6 +263,16 @@ pub(in crate::tenant) fn set_group_limit(group: &Group, bytes: Option<u64>) -> R
             return Err(Error::LimitBelowReservation);
         }
         account.set_limit(pages);
+        if account.room() < 0 {
+            // What rounds have protected beyond what is promised could be charged whatever the limit is.
+            let heap = heap::heap();
+            let all = heap.shared.all_pools().map(|pool| &pool.account);
+            for member in all.filter(|member| member.group() == group.number) {
+                let promised = member.protected().min(member.reservation());
+                heap.shared.ledger.protect(member, promised);
+                heap.shared.ledger.touch(member.id());
+            }
+        }
         Ok(())
     })
 }
