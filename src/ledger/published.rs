@@ -113,9 +113,12 @@ impl Ledger {
     }
 
     /// When who was not promised something should ask again: when it is expected to be there, or once a minute until then, for
-    /// it is not held back for him for ever.
+    /// it is not held back for him for ever. [`Duration::MAX`]: nothing comes back.
     pub(crate) fn ask_again(&self) -> Duration {
-        self.eta().min(LONGEST_WAIT)
+        match self.eta() {
+            Duration::MAX => Duration::MAX,
+            eta => eta.min(LONGEST_WAIT),
+        }
     }
 
     /// What somebody waits for.

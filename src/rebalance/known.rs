@@ -162,7 +162,10 @@ impl Control {
         }
         if let Some(wanted) = wanted.filter(|_| is_new) {
             self.last_wanted = wanted.number;
-            let patience = PATIENCE.max(ledger.ask_again() + solver.settings.interval);
+            let patience = match ledger.ask_again() {
+                Duration::MAX => PATIENCE,
+                told => PATIENCE.max(told + solver.settings.interval),
+            };
             self.waiting = Some(Waiting {
                 wanted,
                 number: None,
