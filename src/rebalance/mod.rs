@@ -4,7 +4,7 @@
 //! tells what a round does, with numbers. What stands above the line below connects it to the accounts and to the user.
 //!
 //! ```text
-//!  driver.rs     when: the thread, ticks by hand          ─▶ slot.rs      the state between rounds
+//!  driver.rs     when: the thread, ticks by hand          ─▶ slot.rs, clock.rs  the state between rounds; what time it is
 //!  control.rs    the state; a round from end to end       ─▶ guarded.rs   a policy that may panic
 //!  known.rs      who there is, under which contract       ─▶ pressure.rs  how short memory is
 //!  publish.rs    what was decided, into the accounts      ─▶ world.rs     accounts and pools: this process's, or made up
