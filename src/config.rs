@@ -261,7 +261,6 @@ impl FromStr for Config {
 
 /// How a free run of pages is chosen for a span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Fit {
     /// The smallest run that is large enough, in the densest segment; the lowest address on a tie.
     #[default]

@@ -61,8 +61,8 @@ pub use ledger::OnLimit;
 pub use rebalance::simulation;
 #[cfg(not(loom))]
 pub use rebalance::{
-    EntitlementChange, Pressure, PressureEvent, Rebalancer, RebalancerHandle, RoundReport, Subscription,
-    Transfer, TransferReason, policy,
+    EntitlementChange, Pressure, PressureEvent, ProtectedMoves, Rebalancer, RebalancerHandle, RoundReport,
+    Subscription, Transfer, TransferReason, policy,
 };
 #[cfg(not(loom))]
 pub use report::{

@@ -36,10 +36,8 @@ pub(crate) struct Reading {
     pub(crate) emptied: u64,
     /// In blocks in its callers' hands.
     pub(crate) live: u64,
-    /// In free spans, which can move.
+    /// In free blocks of its depots, which move once they are sorted home.
     pub(crate) free: u64,
-    /// In free blocks, which must be sorted home first.
-    pub(crate) idle: u64,
 }
 
 /// What a tenant adds to the sums over all. Sizes in pages.
@@ -186,7 +184,6 @@ impl Member {
             protected: reading.protected.min(MOST),
             live: reading.live.min(MOST),
             free: reading.free.min(MOST),
-            idle: reading.idle.min(MOST),
             ..*reading
         };
         self.at = now;
@@ -285,11 +282,11 @@ impl Member {
             .min(self.reading.charged.saturating_sub(protected))
     }
 
-    /// The price of its pages, by which donors are ordered: ρ = w/(live + k·free + k·idle) with k = 1/(1 − τ), times k
-    /// for all so that τ = 1 has one. What lies idle is cheap, at any weight (Waldspurger, OSDI 2002, §5).
+    /// The price of its pages, by which donors are ordered: ρ = w/(live + k·free) with k = 1/(1 − τ), times k
+    /// for all so that τ = 1 has one. What lies free is cheap, at any weight (Waldspurger, OSDI 2002, §5).
     pub(crate) fn price(&self, kept: u64) -> u64 {
-        let Reading { live, free, idle, .. } = self.reading;
-        (u64::from(self.party.contract.weight) << 40) / (scale(live, kept) + free + idle).max(1)
+        let Reading { live, free, .. } = self.reading;
+        (u64::from(self.party.contract.weight) << 40) / (scale(live, kept) + free).max(1)
     }
 
     /// After how long it should be looked at even if it does not change, because something that is remembered of it

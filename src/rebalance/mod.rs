@@ -69,7 +69,7 @@ mod tests;
 pub use driver::{Rebalancer, RebalancerHandle};
 pub use lending::Who;
 pub use pressure::Pressure;
-pub use round_report::{EntitlementChange, RoundReport, Transfer, TransferReason};
+pub use round_report::{EntitlementChange, ProtectedMoves, RoundReport, Transfer, TransferReason};
 pub use subscriptions::{PressureEvent, Subscription};
 
 pub(crate) use driver::maintain;

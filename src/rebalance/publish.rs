@@ -12,7 +12,7 @@ use super::allowance::{FRACTION, Level};
 use super::control::Control;
 use super::plan::Reason;
 use super::round::Decisions;
-use super::round_report::{RoundReport, Transfer, TransferReason};
+use super::round_report::{ProtectedMoves, RoundReport, Transfer, TransferReason};
 use super::solver::Solver;
 use super::world::{Place, Process, World};
 use crate::base::units::bytes_in;
@@ -63,12 +63,12 @@ impl Control {
         // 4. Whose frees flow back. Nobody would end that either.
         if is_regular {
             self.tell(world, &decisions.frozen, Account::set_frozen);
-            let frozen = decisions
+            report.frozen = decisions
                 .frozen
                 .iter()
                 .filter(|(_, is_frozen)| *is_frozen)
-                .count();
-            report.frozen = (frozen as u64, (decisions.frozen.len() - frozen) as u64);
+                .count() as u64;
+            report.thawed = decisions.frozen.len() as u64 - report.frozen;
         } else {
             thaw(world);
         }
@@ -96,10 +96,15 @@ impl Control {
         }
     }
 
-    /// Moves what is protected to these wishes, as far as there is something. Returns how many moved, and by how many bytes.
-    fn protect(&mut self, world: &impl World, solver: &mut Solver, wishes: &[(u16, Pages)]) -> (u64, u64) {
+    /// Moves what is protected to these wishes, as far as there is something.
+    fn protect(
+        &mut self,
+        world: &impl World,
+        solver: &mut Solver,
+        wishes: &[(u16, Pages)],
+    ) -> ProtectedMoves {
         let ledger = world.ledger();
-        let (mut moved, mut bytes) = (0, 0);
+        let mut moves = ProtectedMoves::default();
         let mut granted: Vec<(u16, Pages)> = Vec::with_capacity(STRETCH);
         for stretch in wishes.chunks(STRETCH) {
             world.while_all_stand(|| {
@@ -111,8 +116,8 @@ impl Control {
                     let before = account.protected();
                     let wish = (*wish).max(account.reservation()).min(account.limit());
                     let pages = ledger.protect(account, if is_live { wish } else { 0 });
-                    moved += u64::from(pages != before);
-                    bytes += bytes_in(pages.abs_diff(before));
+                    moves.tenants += u64::from(pages != before);
+                    moves.bytes += bytes_in(pages.abs_diff(before));
                     // There is room: a stretch at most.
                     granted.push((*id, pages));
                 }
@@ -121,7 +126,7 @@ impl Control {
                 solver.granted(id, pages);
             }
         }
-        (moved, bytes)
+        moves
     }
 
     /// Has free memory flow back: what the plan moves; and while a debt is open, what those keep whose loans are called
@@ -188,8 +193,9 @@ impl Control {
             });
         }
         if decisions.debt > 0 {
-            let (moved, bytes) = self.protect(world, solver, &decisions.raised);
-            report.raised = (report.raised.0.max(moved), report.raised.1 + bytes);
+            let moves = self.protect(world, solver, &decisions.raised);
+            report.raised.tenants = report.raised.tenants.max(moves.tenants);
+            report.raised.bytes += moves.bytes;
         }
     }
 }

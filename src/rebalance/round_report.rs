@@ -43,12 +43,14 @@ pub struct RoundReport {
     pub eta: Duration,
     /// Entitlements that changed, by id.
     pub entitlements: Vec<EntitlementChange>,
-    /// Protected shares that rose, and by how much in all.
-    pub raised: (u64, u64),
-    /// Protected shares that fell, and by how much in all.
-    pub lowered: (u64, u64),
-    /// Tenants whose frees flow back since this round, and those whose do so no longer.
-    pub frozen: (u64, u64),
+    /// Protected shares that rose.
+    pub raised: ProtectedMoves,
+    /// Protected shares that fell.
+    pub lowered: ProtectedMoves,
+    /// Tenants whose frees flow back since this round.
+    pub frozen: u64,
+    /// Tenants whose frees flow back no longer.
+    pub thawed: u64,
     /// Free memory that moved, or was to move.
     pub transfers: Vec<Transfer>,
     /// What became free by reclaiming it from those who kept it.
@@ -61,6 +63,16 @@ pub struct RoundReport {
     pub unresponsive: u64,
     /// How long the round took, callbacks not counted.
     pub took: Duration,
+}
+
+/// Protected shares that moved one way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProtectedMoves {
+    /// Whose, how many.
+    pub tenants: u64,
+    /// By how much in all.
+    pub bytes: u64,
 }
 
 /// A new entitlement. Sizes in bytes.
@@ -106,12 +118,14 @@ pub enum TransferReason {
 impl RoundReport {
     /// Whether anything was changed: entitlements, protected shares, who is frozen, or pages.
     pub fn changed_anything(&self) -> bool {
-        let count = |(count, _): (u64, u64)| count > 0;
-        !self.entitlements.is_empty()
-            || count(self.raised)
-            || count(self.lowered)
-            || self.frozen != (0, 0)
-            || self.reclaimed > 0
+        let counts = [
+            self.raised.tenants,
+            self.lowered.tenants,
+            self.frozen,
+            self.thawed,
+            self.reclaimed,
+        ];
+        !self.entitlements.is_empty() || counts.iter().any(|count| *count > 0)
     }
 }
 
@@ -133,6 +147,7 @@ impl PartialEq for RoundReport {
             raised,
             lowered,
             frozen,
+            thawed,
             transfers,
             reclaimed,
             called,
@@ -156,14 +171,14 @@ impl PartialEq for RoundReport {
                     &other.debt,
                     &other.eta,
                 )
-            && (entitlements, raised, lowered, frozen, transfers)
+            && (entitlements, raised, lowered, transfers)
                 == (
                     &other.entitlements,
                     &other.raised,
                     &other.lowered,
-                    &other.frozen,
                     &other.transfers,
                 )
+            && (frozen, thawed) == (&other.frozen, &other.thawed)
             && (reclaimed, called, callback_panics, unresponsive)
                 == (
                     &other.reclaimed,
@@ -230,15 +245,14 @@ impl fmt::Display for RoundReport {
             (debt, eta) => write!(f, ", debt {} for {eta:.1?}", HumanBytes(debt))?,
         }
         let shares = [("raised", self.raised), ("lowered", self.lowered)];
-        for (what, (tenants, bytes)) in shares.into_iter().filter(|(_, (tenants, _))| *tenants > 0) {
-            write!(
-                f,
-                "\n  {what} what is protected of {tenants} by {}",
-                HumanBytes(bytes)
-            )?;
+        for (what, ProtectedMoves { tenants, bytes }) in shares {
+            if tenants > 0 {
+                let bytes = HumanBytes(bytes);
+                write!(f, "\n  {what} what is protected of {tenants} by {bytes}")?;
+            }
         }
-        if self.frozen != (0, 0) {
-            write!(f, "\n  froze {}, thawed {}", self.frozen.0, self.frozen.1)?;
+        if self.frozen + self.thawed > 0 {
+            write!(f, "\n  froze {}, thawed {}", self.frozen, self.thawed)?;
         }
         if self.reclaimed > 0 {
             write!(f, "\n  reclaimed {}", HumanBytes(self.reclaimed))?;

@@ -266,7 +266,7 @@ impl Simulation {
         let decided = solver.map(|solver| &solver.decisions);
         let transfers = report.transfers.iter().filter(|line| line.moved > 0);
         Round {
-            protected_moved: pages_within(report.raised.1 + report.lowered.1),
+            protected_moved: pages_within(report.raised.bytes + report.lowered.bytes),
             transfers: transfers
                 .map(|line| (line.from.index(), line.to.index(), pages_within(line.moved)))
                 .collect(),

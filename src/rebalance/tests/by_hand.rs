@@ -70,7 +70,6 @@ fn the_example_of_the_manual_is_what_happens() {
                 emptied,
                 live: charged - free,
                 free,
-                idle: 0,
             }
         })
         .collect();

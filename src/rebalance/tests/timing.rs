@@ -74,7 +74,6 @@ fn reading(random: &mut Random, id: u16, protected: u64, scarce: bool) -> Readin
         emptied: random.below(100),
         live: charged - free,
         free,
-        idle: random.below(8),
     }
 }
 
