@@ -65,8 +65,9 @@ pub enum Error {
         /// What it could have had at that moment: what is protected for it, and what could still be lent to anybody.
         free: u64,
     },
-    /// The entitlement asked for is lent to others at present. It is coming back; ask again after `eta`. A reservation is
-    /// held back from others until then; where that is longer than a minute, `eta` is a minute, to be asked for again.
+    /// The entitlement asked for is lent to others at present. It is coming back; ask again after `eta`. What was
+    /// to be reserved is held back from others until then, unless somebody else asks for a reservation in vain meanwhile; where
+    /// it takes longer than a minute, `eta` is a minute.
     EntitlementPending {
         /// How much is still missing.
         debt: u64,

@@ -278,3 +278,33 @@ fn a_group_keeps_to_a_lower_limit_at_once() {
         assert!(member.try_charge(9 * MIB).is_ok() && member.try_charge(11 * MIB).is_err());
     });
 }
+
+#[test]
+fn an_idle_sibling_is_asked_when_its_group_is_full() {
+    in_process("an_idle_sibling_is_asked_when_its_group_is_full", || {
+        let mut rebalancer = Rebalancer::new();
+        let group = Group::builder("full").limit(100 * MIB).build().unwrap();
+        let member = |name| Tenant::builder(name).group(&group).build().unwrap();
+        let (idle, busy) = (member("idle"), member("busy"));
+        let kept = Arc::new(Mutex::new(Some(idle.try_charge(60 * MIB).unwrap())));
+        let of_callback = kept.clone();
+        let _asked = idle.on_pressure(move |_| drop(of_callback.lock().unwrap().take()));
+        let mut round = 0;
+        let mut tick = || {
+            round += 1;
+            rebalancer.tick(ROUND * round).called
+        };
+        // Nothing happens to it for so long that nobody looks at it any more.
+        assert_eq!((0..100).map(|_| tick()).sum::<u64>(), 0);
+        let mut held = VecDeque::new();
+        take_all(&busy, &mut held);
+        let called: u64 = (0..20).map(|_| tick()).sum();
+        assert!(
+            called > 0 && kept.lock().unwrap().is_none(),
+            "{}",
+            tenancy::snapshot()
+        );
+        take_all(&busy, &mut held);
+        assert!(busy.stats().charged >= 50 * MIB, "{}", tenancy::snapshot());
+    });
+}

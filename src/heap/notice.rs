@@ -6,7 +6,7 @@ use super::events::{Entry, EventKind, Holders, NO_HOLDERS, Ring};
 use super::{HEAP, OS};
 use crate::base::lock::{Lock, Rank};
 use crate::base::waker::Waker;
-use crate::ledger::{Account, Pages};
+use crate::ledger::{Account, Pages, Waiter};
 use crate::os::Os;
 use crate::pool::Pool;
 use crate::span::Tag;
@@ -40,10 +40,14 @@ pub(crate) fn deny(pool: &Pool, pages: Pages) {
     WAKER.wake();
 }
 
-/// Notes that a reservation of `pages` more could not be promised to `tag`, a tenant of this group.
+/// Notes that a reservation of `pages` more could not be promised, in this group.
 #[cold]
-pub(crate) fn want(pages: Pages, group: u16, tag: Tag) {
-    HEAP.shared.ledger.want(pages, group);
+pub(crate) fn want(pages: Pages, group: u16, who: Waiter) {
+    HEAP.shared.ledger.want(pages, group, who);
+    let tag = match who {
+        Waiter::Tenant(bits) => Tag::from_bits(bits),
+        Waiter::Group(_) | Waiter::Newcomer => Tag::ROOT,
+    };
     note_refusal(EventKind::Pending, tag, pages, |_| true);
     WAKER.wake();
 }

@@ -207,8 +207,8 @@ impl Group {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// Sets what all members may claim together. Below what they claim now it takes nothing back: none of them borrows
-    /// until enough is free.
+    /// Sets what all members may claim together. Below what they claim now it takes nothing of what they are charged back:
+    /// none of them borrows until enough is free. (The registry takes back what is protected beyond what is promised.)
     pub(crate) fn set_limit(&self, pages: Pages) {
         self.limit.store(pages, Ordering::Relaxed);
     }

@@ -43,7 +43,7 @@ pub(crate) use account::Account;
 pub use account::OnLimit;
 pub(crate) use group::{GROUPS, Group};
 pub(crate) use holding::MOST_CHARGED;
-pub(crate) use published::Wanted;
+pub(crate) use published::{Waiter, Wanted};
 
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 
@@ -149,6 +149,8 @@ pub(crate) struct Ledger {
     wanted: AtomicU64,
     /// In which group.
     wanted_in: AtomicU16,
+    /// By whom.
+    wanted_by: AtomicU64,
     /// How often somebody asked in vain.
     asked_in_vain: AtomicU64,
 }
@@ -173,6 +175,7 @@ impl Ledger {
                 is_group_changed: AtomicBool::new(false),
                 wanted: AtomicU64::new(0),
                 wanted_in: AtomicU16::new(0),
+                wanted_by: AtomicU64::new(0),
                 asked_in_vain: AtomicU64::new(0),
             }
         }
@@ -464,7 +467,13 @@ impl Ledger {
 
     /// Whether `account` could be charged `pages` if it held nothing and nobody else anything.
     pub(crate) fn can_ever(&self, account: &Account, pages: Pages) -> bool {
-        pages <= account.limit().min(self.lendable()).min(MOST_CHARGED)
+        let of_group = self.group_of(account).map_or(NO_LIMIT, Group::limit);
+        pages
+            <= account
+                .limit()
+                .min(of_group)
+                .min(self.lendable())
+                .min(MOST_CHARGED)
     }
 
     /// All accounts' overdraft.

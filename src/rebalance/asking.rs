@@ -14,7 +14,7 @@ use super::subscriptions::{self, Call, PressureEvent};
 use super::{Pressure, pressure};
 use crate::base::units::{bytes_in, pages_within};
 use crate::heap::{self, EventKind};
-use crate::ledger::{Account, Pages};
+use crate::ledger::{Account, NO_LIMIT, Pages};
 use crate::tenant::TenantId;
 
 /// What a tenant was last asked for.
@@ -102,17 +102,19 @@ fn wanted(account: &Account, debt: Pages) -> Pages {
 }
 
 impl Control {
-    /// Finds out whom to call after a round. While nobody is short of anything, it looks only at those whom the round looked
-    /// at, for their own limits, and at those who were asked before.
+    /// Sees before a round who has subscribed. Who does no longer has nothing to answer for.
+    pub(super) fn see_subscribers(&mut self) {
+        self.subscribers.refresh();
+        self.asked.retain(|tenant, _| self.subscribers.has(*tenant));
+    }
+
+    /// Finds out whom to call after a round. While all are not short of anything, nor the group of anybody whom the round looked
+    /// at, it looks only at those, for their own limits, and at those who were asked before.
     pub(super) fn ask(&mut self, report: &mut RoundReport) -> Vec<Call> {
-        // 1. Who has unsubscribed has nothing to answer for.
-        let mut subscribers = core::mem::take(&mut self.subscribers);
-        subscribers.refresh();
-        self.asked.retain(|tenant, _| subscribers.has(*tenant));
-        // 2. Whom to look at.
+        let subscribers = core::mem::take(&mut self.subscribers);
         let debt = pages_within(report.debt);
         let mut calls = Vec::new();
-        if report.level > Pressure::None || debt > 0 {
+        if report.level > Pressure::None || debt > 0 || self.is_group_looked_at() {
             for tenant in subscribers.all() {
                 self.ask_one(*tenant, debt, report, &mut calls);
             }
@@ -130,6 +132,17 @@ impl Control {
         }
         self.subscribers = subscribers;
         calls
+    }
+
+    /// Whether the round looked at a tenant of a group with a limit: it may be the others of it who should free something.
+    fn is_group_looked_at(&self) -> bool {
+        let ledger = &heap::heap().shared.ledger;
+        let looked_at = self
+            .ids
+            .iter()
+            .filter_map(|id| self.known.get(*id as usize)?.as_deref());
+        let mut groups = looked_at.filter_map(|known| ledger.group(known.group));
+        groups.any(|group| group.limit() < NO_LIMIT)
     }
 
     fn ask_one(&mut self, tenant: TenantId, debt: Pages, report: &mut RoundReport, calls: &mut Vec<Call>) {

@@ -5,7 +5,8 @@
 use core::time::Duration;
 
 /// The clock of a driver of rounds, set by the time that it was when it was first read. Its own zero may be anywhere, and
-/// others may have driven meanwhile; time goes on by it as fast as it does, and never back.
+/// others may have driven meanwhile: one that is behind the time is set anew. By each of them time goes on as fast as it does,
+/// and never back.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Clock {
     /// What it said then, and the time that it was.
@@ -15,8 +16,14 @@ pub(super) struct Clock {
 impl Clock {
     /// The time, where the clock says `now` and it was `time` in the last round.
     pub(super) fn read(&mut self, now: Duration, time: Duration) -> Duration {
-        let (began, at) = *self.set.get_or_insert((now, time));
-        time.max(at.saturating_add(now.saturating_sub(began)))
+        let by_it = |(began, at): (Duration, Duration)| at.saturating_add(now.saturating_sub(began));
+        match self.set.map(by_it).filter(|by_it| *by_it >= time) {
+            Some(by_it) => by_it,
+            None => {
+                self.set = Some((now, time));
+                time
+            }
+        }
     }
 }
 
@@ -38,6 +45,16 @@ mod tests {
     }
 
     #[test]
+    fn time_goes_on_by_a_clock_that_was_overtaken() {
+        let (mut slow, mut fast) = (Clock::default(), Clock::default());
+        let time = slow.read(SECOND, Duration::ZERO);
+        fast.read(SECOND, time);
+        let time = fast.read(SECOND * 3601, time);
+        assert_eq!(slow.read(SECOND * 2, time), SECOND * 3600);
+        assert_eq!(slow.read(SECOND * 3, time), SECOND * 3601);
+    }
+
+    #[test]
     fn time_never_goes_back_nor_beyond_what_there_is() {
         let mut clock = Clock::default();
         let time = clock.read(SECOND * 7, SECOND);
@@ -45,5 +62,6 @@ mod tests {
         assert_eq!(clock.read(SECOND * 3, time), SECOND);
         assert_eq!(clock.read(Duration::MAX, time), Duration::MAX - SECOND * 6);
         assert_eq!(clock.read(SECOND * 9, Duration::MAX), Duration::MAX);
+        assert_eq!(clock.read(SECOND * 10, Duration::MAX), Duration::MAX);
     }
 }

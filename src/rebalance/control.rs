@@ -80,6 +80,8 @@ pub(super) struct Control {
     pub(super) asked: BTreeMap<TenantId, Asked>,
     /// Whether there were rounds before the first of this state: what happened until then is past.
     pub(super) is_resumed: bool,
+    /// Whether the policy of this round has not seen anybody yet.
+    is_policy_new: bool,
     /// For rounds without a policy of their driver's.
     policy: Option<Guarded>,
     /// Whom the round looks at, or the last one did.
@@ -116,9 +118,9 @@ impl Control {
             None => own.get_or_insert_with(Guarded::by_default),
         };
         // 2. Whom to look at, and what has become of them.
-        let is_new = core::mem::take(&mut policy.is_new);
+        self.is_policy_new = core::mem::take(&mut policy.is_new);
         self.is_resumed = self.solver.is_none() && report.round > 1;
-        let mut solver = self.begin(world, interval, policy, is_new || is_first);
+        let mut solver = self.begin(world, interval, policy, is_first);
         let mut ids = core::mem::take(&mut self.ids);
         let is_alarmed = ledger.take_alarm();
         solver.begin(self.time, &mut ids);
@@ -203,7 +205,7 @@ impl Control {
         self.ids.clear();
         let ids = &mut self.ids;
         ledger.take_dirty(|id| ids.push(id));
-        if wants_all || is_first {
+        if wants_all || is_first || self.is_policy_new {
             ids.clear();
             ids.extend(world.ids());
         }
@@ -244,6 +246,12 @@ impl Control {
         let elapsed = self
             .time
             .saturating_sub(core::mem::replace(&mut known.at, self.time));
+        // What was before it came, a policy knows nothing of.
+        let elapsed = if self.is_policy_new {
+            Duration::ZERO
+        } else {
+            elapsed
+        };
         let mut estimate = policy.observe(&Observation {
             tenant: TenantId::of(known.tag),
             elapsed,
@@ -253,8 +261,9 @@ impl Control {
             charged: bytes_in(reading.charged),
             denied: bytes_in(reading.denied),
             emptied: bytes_in(reading.emptied),
+            // Since when is not known; the last round would have seen it.
             stalled: if reading.denied > 0 {
-                elapsed
+                elapsed.min(solver.settings.interval)
             } else {
                 Duration::ZERO
             },
@@ -298,11 +307,15 @@ impl Control {
     }
 
     /// Notes an entitlement that has changed.
-    pub(super) fn entitle(&mut self, id: u16, pages: Pages, report: &mut RoundReport) {
+    pub(super) fn entitle(&mut self, world: &impl World, id: u16, pages: Pages, report: &mut RoundReport) {
         let Some(known) = self.known.get_mut(id as usize).and_then(Option::as_deref_mut) else {
             return;
         };
         let before = core::mem::replace(&mut known.entitlement, pages);
+        if before == 0 {
+            // Its policy has not seen what it is entitled to.
+            world.ledger().touch(id);
+        }
         report.entitlements.push(EntitlementChange {
             tenant: TenantId::of(known.tag),
             before: bytes_in(before),

@@ -214,6 +214,7 @@ fn round(order: Order<'_>) -> RoundReport {
     let done = tenant::in_root(|| {
         let mut held = slot::take()?;
         let control = held.control();
+        control.see_subscribers();
         let mut report = control.round(&Process, order);
         let may_call = report.round > 0 && !subscriptions::is_calling();
         let calls = if may_call {

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Known {
     pub(super) tag: Tag,
     contract: Contract,
-    group: u16,
+    pub(super) group: u16,
     /// E, as it was published.
     pub(super) entitlement: Pages,
     pub(super) denied_pages: Pages,

@@ -40,7 +40,7 @@ impl Control {
         // 1. What only reports and refusals read.
         self.tell(world, &decisions.entitlements, Account::set_entitlement);
         for (id, pages) in &decisions.entitlements {
-            self.entitle(*id, *pages, report);
+            self.entitle(world, *id, *pages, report);
         }
         // 2. Shares: down, then up.
         report.lowered = self.protect(world, solver, &decisions.lowered);
@@ -235,6 +235,7 @@ pub(super) fn let_go() {
 pub(super) fn retreat() {
     let (world, ledger) = (&Process, Process.ledger());
     lift(ledger);
+    ledger.wait_for_nobody();
     ledger.publish_watermark(0);
     ledger.publish_eta(core::time::Duration::MAX);
     ledger.publish_donors(core::iter::empty());

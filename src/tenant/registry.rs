@@ -31,7 +31,7 @@ use crate::base::lock::{Lock, Rank};
 use crate::base::units::bytes_in;
 use crate::error::Error;
 use crate::heap;
-use crate::ledger::{Account, FIRST_SPAN, Pages};
+use crate::ledger::{Account, FIRST_SPAN, Pages, Waiter};
 use crate::pool::Pool;
 use crate::span::Tag;
 use groups::Groups;
@@ -183,7 +183,7 @@ pub(super) fn create(builder: &TenantBuilder) -> Result<Tenant, Error> {
         account.set_on_limit(builder.on_limit);
         account.set_group(group);
         // 4. What it is promised, or it does not come into being.
-        if let Err(pending) = reserve(account, reservation, Tag::ROOT) {
+        if let Err(pending) = reserve(account, reservation, Waiter::Newcomer) {
             heap::heap().shared.ledger.protect(account, 0);
             registry.keep_vacant(id);
             return Err(pending);
@@ -207,9 +207,9 @@ pub(super) fn create(builder: &TenantBuilder) -> Result<Tenant, Error> {
     })
 }
 
-/// Promises `pages` to the account of `tag`: they are protected from here on. If they are lent to others at present, nothing has
+/// Promises `pages` to the account of `who`: they are protected from here on. If they are lent to others at present, nothing has
 /// changed.
-pub(super) fn reserve(account: &Account, pages: Pages, tag: Tag) -> Result<(), Error> {
+pub(super) fn reserve(account: &Account, pages: Pages, who: Waiter) -> Result<(), Error> {
     let ledger = &heap::heap().shared.ledger;
     let (before, more) = (account.protected(), pages.saturating_sub(account.reservation()));
     let least = pages.max(FIRST_SPAN.min(account.limit()));
@@ -223,15 +223,13 @@ pub(super) fn reserve(account: &Account, pages: Pages, tag: Tag) -> Result<(), E
     }
     if granted < pages {
         ledger.protect(account, before);
-        heap::want(more, account.group(), tag);
+        heap::want(more, account.group(), who);
         return Err(Error::EntitlementPending {
             debt: bytes_in(pages - granted),
             eta: ledger.ask_again(),
         });
     }
-    if more > 0 {
-        ledger.meet(more, account.group());
-    }
+    ledger.meet(more, who);
     account.set_reservation(pages);
     Ok(())
 }
@@ -247,8 +245,10 @@ pub(super) fn retire(tenant: &Tenant) -> Result<(), Error> {
         registry.by_name.remove(&tenant.name);
         registry.book(pool.account.group(), pool.account.reservation(), 0);
         pool.account.set_reservation(0);
-        heap::heap().shared.ledger.protect(&pool.account, 0);
-        heap::heap().shared.ledger.touch(tag.id());
+        let ledger = &heap::heap().shared.ledger;
+        ledger.protect(&pool.account, 0);
+        ledger.touch(tag.id());
+        ledger.meet(0, Waiter::Tenant(tag.bits()));
         heap::give_prepaid_back(pool);
         registry.draining.push(tag.id());
         registry.sweep();
@@ -308,7 +308,7 @@ pub(super) fn set_reservation(tenant: &Tenant, pages: Pages) -> Result<(), Error
             let account = &pool.account;
             let (group, before) = (account.group(), account.reservation());
             registry.admit(group, before, pages, account.limit())?;
-            reserve(account, pages, tenant.tag())?;
+            reserve(account, pages, Waiter::Tenant(tenant.tag().bits()))?;
             if tenant.tag() != Tag::ROOT {
                 registry.book(group, before, pages);
             }

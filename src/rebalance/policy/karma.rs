@@ -17,6 +17,10 @@
 //!  active        = max(demand, α · E)
 //! ```
 //!
+//! u is that of the moment in which a tenant is observed, for all the time since it was before: exact where all are observed
+//! in every round, as in the paper, and near it where memory changes hands; who is quiet may be paid for a loan that has
+//! just begun. [`Utilization`](super::Utilization) pays by the average over that time.
+//!
 //! Three things differ from the paper. Credits set a weight, not an order, since the solver shares by weight; so
 //! running out of them does not bar a tenant from borrowing. Balances are bounded to an hour of the whole
 //! entitlement, so that what was lent long ago does not weigh for ever. And a newcomer starts at 0, which is the

@@ -92,7 +92,7 @@ pub const URGENCY_MAX: f64 = 4.0;
 pub struct Observation {
     /// Whom it is about.
     pub tenant: TenantId,
-    /// The time since its last observation.
+    /// The time since its last observation by this policy; zero for the first.
     pub elapsed: Duration,
     /// Its weight.
     pub weight: u64,
@@ -106,7 +106,7 @@ pub struct Observation {
     pub denied: u64,
     /// Spans of its that became empty since.
     pub emptied: u64,
-    /// How long it was short of memory since.
+    /// How long it was short of memory since, as far as is known: where it was refused, a round's time.
     pub stalled: Duration,
     /// What the program last reported of it ([`Metric::value`]): actual by target, so above 1 is worse than wanted.
     pub metric: Option<f64>,

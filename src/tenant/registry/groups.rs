@@ -15,8 +15,7 @@ use super::{Registry, with_registry};
 use crate::base::units::{bytes_in, pages_around};
 use crate::error::Error;
 use crate::heap;
-use crate::ledger::{self, GROUPS, NO_LIMIT, Pages};
-use crate::span::Tag;
+use crate::ledger::{self, FIRST_SPAN, GROUPS, NO_LIMIT, Pages, Waiter};
 use crate::tenant::group::{Group, GroupBuilder};
 use crate::tenant::{Tenant, check_weight, limit_pages};
 
@@ -164,7 +163,7 @@ pub(in crate::tenant) fn create_group(builder: &GroupBuilder) -> Result<Group, E
             .flatten()
             .ok_or(Error::TooManyTenants)?;
         // 2. What it is promised, or it does not come into being.
-        promise(account, reservation)?;
+        promise(number, account, reservation)?;
         // 3. Known from here on.
         let name: Arc<str> = Arc::from(terms.name.as_str());
         let entry = Entry {
@@ -190,24 +189,21 @@ pub(in crate::tenant) fn create_group(builder: &GroupBuilder) -> Result<Group, E
 
 /// Promises `pages` to the members of a group in all: they are kept for them from here on. If they are lent to others at
 /// present, nothing has changed.
-fn promise(group: &ledger::Group, pages: Pages) -> Result<(), Error> {
+fn promise(number: u16, group: &ledger::Group, pages: Pages) -> Result<(), Error> {
     let ledger = &heap::heap().shared.ledger;
-    let more = pages.saturating_sub(group.reservation());
     let promised = ledger.promise(group, pages).or_else(|wanted| {
         heap::lend(wanted);
         ledger.promise(group, pages)
     });
     if let Err(wanted) = promised {
         let debt = wanted - wanted.min(ledger.surplus().max(0).unsigned_abs());
-        heap::want(wanted, 0, Tag::ROOT);
+        heap::want(wanted, 0, Waiter::Group(number));
         return Err(Error::EntitlementPending {
             debt: bytes_in(debt),
             eta: ledger.ask_again(),
         });
     }
-    if more > 0 {
-        ledger.meet(more, 0);
-    }
+    ledger.meet(0, Waiter::Group(number));
     Ok(())
 }
 
@@ -250,7 +246,7 @@ pub(in crate::tenant) fn set_group_reservation(group: &Group, bytes: u64) -> Res
             return Err(exceed(pages, free));
         }
         let before = Registry::part(group.number, reserved);
-        promise(account, pages)?;
+        promise(group.number, account, pages)?;
         registry.reserved = registry.reserved - before + part;
         Ok(())
     })
@@ -263,15 +259,17 @@ pub(in crate::tenant) fn set_group_limit(group: &Group, bytes: Option<u64>) -> R
             return Err(Error::LimitBelowReservation);
         }
         account.set_limit(pages);
-        if account.room() < 0 {
-            // What rounds have protected beyond what is promised could be charged whatever the limit is.
-            let heap = heap::heap();
-            let all = heap.shared.all_pools().map(|pool| &pool.account);
-            for member in all.filter(|member| member.group() == group.number) {
-                let promised = member.protected().min(member.reservation());
-                heap.shared.ledger.protect(member, promised);
-                heap.shared.ledger.touch(member.id());
+        let heap = heap::heap();
+        let all = heap.shared.all_pools().map(|pool| &pool.account);
+        for member in all.filter(|member| member.group() == group.number) {
+            if account.room() < 0 {
+                // What rounds have protected beyond what is promised could be charged whatever the limit is.
+                let promised = member.reservation().max(FIRST_SPAN.min(member.limit()));
+                heap.shared
+                    .ledger
+                    .protect(member, member.protected().min(promised));
             }
+            heap.shared.ledger.touch(member.id());
         }
         Ok(())
     })
@@ -292,7 +290,8 @@ pub(in crate::tenant) fn retire_group(group: &Group) -> Result<(), Error> {
         entry.is_live = false;
         registry.reserved -= account.reservation();
         registry.groups.by_name.remove(&group.name);
-        promise(account, 0)?;
+        promise(number, account, 0)?;
+        heap::heap().shared.ledger.meet_all_in(number);
         account.set_limit(NO_LIMIT);
         account.set_used(false);
         Ok(())
