@@ -5,6 +5,8 @@
 //! say so and pass, unless `TENANCY_REDIS_TOOLS=required`, as in the full check.
 #![cfg(all(unix, not(miri)))]
 
+#[path = "cache_server/attacks.rs"]
+mod attacks;
 #[path = "cache_server/client.rs"]
 mod client;
 #[path = "cache_server/process.rs"]
