@@ -18,12 +18,17 @@ use tokio::sync::watch;
 use super::Server;
 use super::commands::{self, Context};
 use super::database::{Content, Database};
-use super::protocol::{Frame, Framer, Limits, ProtocolError, Replies, Request};
+use super::protocol::{Frame, Framer, Limits, MAX_LINE, ProtocolError, Replies, Request};
 use super::room::block;
 use super::session::Session;
 
-/// The usual length of a buffer.
+/// The usual length of a buffer. More than that is asked for.
 const USUAL: usize = 16 << 10;
+
+const _: () = assert!(
+    MAX_LINE <= USUAL / 2,
+    "a line can be read where there is no memory for more"
+);
 
 /// How long replies may become before they are written out in the middle of a batch.
 const WRITE_AT: usize = 256 << 10;
@@ -73,8 +78,6 @@ struct Connection {
     framer: Framer,
     /// Why the request that has begun is not going to be read: there is no memory for it.
     refusal: Option<String>,
-    /// Words of an inline request.
-    unquoted: Vec<u8>,
     replies: Replies,
 }
 
@@ -86,7 +89,6 @@ impl Connection {
             input: BytesMut::with_capacity(USUAL),
             framer: Framer::default(),
             refusal: None,
-            unquoted: Vec::new(),
             replies: Replies::new(BytesMut::with_capacity(USUAL)),
         }
     }
@@ -97,11 +99,8 @@ impl Connection {
             // Tenants change in the middle of a batch when they are selected.
             let database = Arc::clone(&self.session.database);
             match self.next() {
-                Ok(None) => {
-                    self.grow();
-                    return ControlFlow::Continue(Wait::ForReading);
-                }
-                Ok(Some(Frame::Array(length))) if let Some(reason) = self.refusal.take() => {
+                Ok(None) => return ControlFlow::Continue(Wait::ForReading),
+                Ok(Some(Frame::Array(length, _))) if let Some(reason) = self.refusal.take() => {
                     self.input.advance(length);
                     self.replies.error(&reason);
                 }
@@ -140,14 +139,15 @@ impl Connection {
         let now = self.server.now();
         let mut next = Some(first);
         let mut served = 0;
+        let mut unquoted = Vec::new();
         while let Some(frame) = next {
-            let (Frame::Array(length) | Frame::Inline(length) | Frame::Empty(length)) = frame;
-            let request = match frame {
-                Frame::Array(_) => Some(Request::from_array(&self.input[..length])?),
-                Frame::Inline(_) => Some(Request::from_line(&self.input[..length], &mut self.unquoted)?),
-                Frame::Empty(_) => None,
-            };
-            if let Some(request) = request.filter(|request| request.len() > 0) {
+            let needed = Request::bytes_for(frame);
+            if needed > USUAL
+                && let Err(reason) = room.make(&database.pool, keys, |_| needed)
+            {
+                database.refused.fetch_add(1, Ordering::Relaxed); // Relaxed: a count for the report.
+                self.replies.error(&format!("OOM command not allowed: {reason}"));
+            } else if let Some(request) = Request::from_frame(frame, &self.input, &mut unquoted)? {
                 served += 1;
                 commands::run(
                     &mut Context {
@@ -162,7 +162,7 @@ impl Connection {
                     &request,
                 );
             }
-            self.input.advance(length);
+            self.input.advance(frame.len());
             let is_over = self.session.is_leaving
                 || self.replies.buffer.len() >= WRITE_AT
                 || !Arc::ptr_eq(database, &self.session.database);
@@ -177,46 +177,58 @@ impl Connection {
         Ok(())
     }
 
-    /// Makes the input long enough for the request that has begun, at its tenant's cost. One that the tenant has no room
-    /// for is passed over, and answered when it ends.
-    fn grow(&mut self) {
-        let wants = self.framer.wants();
-        if self.refusal.is_none() && wants > self.input.capacity().max(USUAL) {
-            let database = Arc::clone(&self.session.database);
-            let made = {
-                let Content { keys, room } = &mut *database.content();
-                room.make(&database.pool, keys, |_| block(wants))
-            };
-            match made {
-                Ok(()) => database
-                    .pool
-                    .in_scope(|| self.input.reserve(wants - self.input.len())),
-                Err(reason) => {
-                    database.refused.fetch_add(1, Ordering::Relaxed); // Relaxed: a count for the report.
-                    self.refusal = Some(format!("OOM a request of {wants} bytes is not read: {reason}"));
-                }
+    /// Gives back what is longer than usual and empty, and makes sure that something can be read.
+    fn make_way(&mut self) {
+        for buffer in [&mut self.input, &mut self.replies.buffer] {
+            // What has been read is not counted in the capacity before it is reclaimed.
+            if buffer.is_empty() && buffer.try_reclaim(2 * USUAL + 1) {
+                *buffer = BytesMut::with_capacity(USUAL);
             }
         }
         if self.refusal.is_some() {
             self.framer.drop_begun(&mut self.input);
         }
+        let (length, wants) = (self.input.len(), self.framer.wants());
+        let least = if wants > length && self.refusal.is_none() {
+            wants
+        } else {
+            length + USUAL / 4
+        };
+        if least <= self.input.capacity() || self.input.try_reclaim(least - length) {
+            return;
+        }
+        if least <= USUAL {
+            self.lengthen(USUAL);
+        } else {
+            self.grow(least);
+        }
     }
 
-    /// Gives back what is longer than usual and empty, and makes sure that something can be read.
-    fn make_way(&mut self) {
-        for buffer in [&mut self.input, &mut self.replies.buffer] {
-            if buffer.is_empty() && buffer.capacity() > 2 * USUAL {
-                *buffer = BytesMut::with_capacity(USUAL);
+    /// Makes the input `least` bytes long, and longer, for the request that has begun, at its tenant's cost. One that the
+    /// tenant has no room for is passed over, and answered when it ends.
+    fn grow(&mut self, least: usize) {
+        let longest = self.server.max_request + USUAL;
+        let capacity = (least + USUAL).max(2 * self.input.len()).min(longest);
+        let database = Arc::clone(&self.session.database);
+        let made = {
+            let Content { keys, room } = &mut *database.content();
+            room.begin_batch();
+            room.make(&database.pool, keys, |_| block(capacity))
+        };
+        match made {
+            Ok(()) => database.pool.in_scope(|| self.lengthen(capacity)),
+            Err(reason) => {
+                database.refused.fetch_add(1, Ordering::Relaxed); // Relaxed: a count for the report.
+                self.refusal = Some(format!("OOM a request of {least} bytes is not read: {reason}"));
+                self.make_way();
             }
         }
-        if self.input.spare_capacity_mut().len() < USUAL / 4 {
-            let database = Arc::clone(&self.session.database);
-            if self.input.len() < USUAL / 2 {
-                self.input.reserve(USUAL / 2);
-            } else {
-                database.pool.in_scope(|| self.input.reserve(USUAL));
-            }
-        }
+    }
+
+    fn lengthen(&mut self, capacity: usize) {
+        let mut longer = BytesMut::with_capacity(capacity);
+        longer.extend_from_slice(&self.input);
+        self.input = longer;
     }
 
     fn limits(&self) -> Limits {

@@ -85,7 +85,10 @@ impl Room {
             self.own = unusual.min(AT_ONCE) - needed.min(AT_ONCE);
             return Ok(());
         }
-        // 2. What others need least.
+        // 2. What others need least, if all of it would be enough.
+        if self.own + (block(keys.bytes()) as u64) < needed {
+            return Err(());
+        }
         self.own += evict(keys, (needed + numbers.overdraft).max(EVICT_AT_LEAST));
         needed = needs(keys) as u64; // A table that has a place again need not grow.
         while !take(&mut self.own, needed) {
