@@ -1,8 +1,9 @@
 //! Promise: no client, whatever it asks, takes more memory than its tenant has, or more time than the request is long.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, Reply};
+use crate::client::{Client, Reply, encoded};
 use crate::process::Server;
 
 #[test]
@@ -65,4 +66,107 @@ fn a_connection_that_waits_holds_no_long_buffer() {
     super::until("the buffers are given back", || {
         server.metric("cache_memory_charged{tenant=\"a\"}") < 1 << 20
     });
+}
+
+#[test]
+fn a_reply_is_given_only_where_there_is_room() {
+    let server = Server::start(SMALL);
+    let mut client = server.client();
+    let value = vec![b'v'; 500 << 10];
+    assert_eq!(client.ask(&[b"SET", b"k", &value]), Reply::Simple("OK".into()));
+    assert_eq!(client.ask(&[b"RPUSH", b"l", &value, b"last"]), Reply::Integer(2));
+    assert_eq!(client.ask(&[b"HSET", b"h", b"f", &value]), Reply::Integer(1));
+    // What fits is answered.
+    let once = || Reply::Bulk(value.clone());
+    assert_eq!(
+        client.ask(&[b"MGET", b"k", b"k"]),
+        Reply::Array(vec![once(), once()])
+    );
+    // What does not fit is refused: 2 GB, 15 MB, 4 MB.
+    let gets = |count: usize| [vec![b"MGET".as_slice()], vec![b"k".as_slice(); count]].concat();
+    assert_refused(&client.ask(&gets(4000)), "16777216, the longest");
+    assert_refused(&client.ask(&gets(30)), "limit");
+    assert_refused(&client.ask(&gets(7)), "limit");
+    let infos = [
+        vec![b"COMMAND".as_slice(), b"INFO"],
+        vec![b"get".as_slice(); 30_000],
+    ]
+    .concat();
+    assert_refused(&client.ask(&infos), "limit");
+    // Nothing has been evicted for it, and everything is there to be read.
+    assert_eq!(client.say("DBSIZE"), "3");
+    assert_eq!(client.ask(&[b"GET", b"k"]), once());
+    assert_eq!(
+        client.ask(&[b"HGETALL", b"h"]),
+        Reply::Array(vec![Reply::Bulk(b"f".to_vec()), once()])
+    );
+    let last = Reply::Bulk(b"last".to_vec());
+    assert_eq!(
+        client.ask(&[b"LRANGE", b"l", b"0", b"-1"]),
+        Reply::Array(vec![once(), last.clone()])
+    );
+    // What is taken is told.
+    assert_eq!(client.ask(&[b"LPOP", b"l", b"1"]), Reply::Array(vec![once()]));
+    assert_eq!(client.ask(&[b"LPOP", b"l"]), last);
+    assert_eq!(client.ask(&[b"SET", b"k", b"new", b"GET"]), once());
+    assert_eq!(client.say("GET k"), "\"new\"");
+    assert_within_limit(&mut client);
+}
+
+#[test]
+fn what_changes_something_answers_or_changes_nothing() {
+    let server = Server::start("max_request = \"1MiB\"\n[[tenant]]\nname = \"a\"\n");
+    let mut client = server.client();
+    let value = vec![b'v'; 600 << 10];
+    for _ in 0..2 {
+        client.ask(&[b"RPUSH", b"l", &value]);
+    }
+    assert_refused(&client.ask(&[b"LPOP", b"l", b"2"]), "1048576, the longest");
+    assert_refused(
+        &client.ask(&[b"LRANGE", b"l", b"0", b"-1"]),
+        "1048576, the longest",
+    );
+    assert_eq!(client.say("LLEN l"), "2");
+    assert_eq!(client.ask(&[b"RPOP", b"l"]), Reply::Bulk(value.clone()));
+    // No string becomes too long to be read.
+    assert_eq!(client.ask(&[b"APPEND", b"s", &value]), Reply::Integer(600 << 10));
+    let reply = client.ask(&[b"APPEND", b"s", &value]).to_string();
+    assert!(
+        reply.starts_with("-ERR string exceeds maximum allowed size"),
+        "{reply}"
+    );
+    let longest = (1 << 20) - 64;
+    let rest = vec![b'v'; longest - value.len()];
+    assert_eq!(
+        client.ask(&[b"APPEND", b"s", &rest]),
+        Reply::Integer(longest as i64)
+    );
+    assert!(matches!(client.ask(&[b"GET", b"s"]), Reply::Bulk(all) if all.len() == longest));
+}
+
+#[test]
+fn replies_that_nobody_reads_take_no_more_than_a_connection_has() {
+    let server = Server::start(SMALL);
+    let mut client = server.client();
+    let value = vec![b'v'; 10 << 10];
+    assert_eq!(client.ask(&[b"SET", b"k", &value]), Reply::Simple("OK".into()));
+    let all = encoded(&[b"GET", b"k"]).repeat(1000);
+    let mut deaf: Vec<_> = (0..40).map(|_| server.client()).collect();
+    for client in &mut deaf {
+        client.stream.write_all(&all).expect("sent");
+    }
+    // 400 MB in all, of which sockets take some.
+    let served = |client: &mut Client| client.info("total_commands_processed");
+    let mut before = 0;
+    super::until("no reply more is written", || {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = served(&mut client);
+        std::mem::replace(&mut before, now) + 1 == now
+    });
+    assert_within_limit(&mut client);
+    for client in &mut deaf {
+        for _ in 0..1000 {
+            assert_eq!(client.read(), Reply::Bulk(value.clone()));
+        }
+    }
 }

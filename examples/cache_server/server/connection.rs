@@ -1,8 +1,8 @@
 //! A connection: what has arrived is served as one batch, and what comes of it goes out in one write.
 //!
 //! A batch is served under its tenant's lock, in its tenant's scope, both taken once: pipelined commands pay for
-//! neither. What the commands allocate is the tenant's, and so is a buffer that has to be longer than usual; the task and
-//! its usual buffers are root's, for there are as many of them as connections, whatever these send.
+//! neither. What the commands allocate is the tenant's, and so is a buffer that has to be longer than usual, for which it is
+//! asked; the task and its usual buffers are root's, for there are as many of them as connections, whatever these send.
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,9 +29,6 @@ const _: () = assert!(
     MAX_LINE <= USUAL / 2,
     "a line can be read where there is no memory for more"
 );
-
-/// How long replies may become before they are written out in the middle of a batch.
-const WRITE_AT: usize = 256 << 10;
 
 /// Serves a client until it, or the server, has enough.
 pub(crate) async fn serve(
@@ -67,7 +64,7 @@ pub(crate) async fn serve(
 enum Wait {
     /// The next request is not here as a whole.
     ForReading,
-    /// There are requests left, but replies enough for now.
+    /// There are requests left, but no place for their replies.
     ForWriting,
 }
 
@@ -104,13 +101,14 @@ impl Connection {
                     self.input.advance(length);
                     self.replies.error(&reason);
                 }
-                Ok(Some(frame)) => {
-                    let served = database.pool.in_scope(|| self.serve_tenant(&database, frame));
-                    if let Err(error) = served {
+                Ok(Some(frame)) => match database.pool.in_scope(|| self.serve_tenant(&database, frame)) {
+                    Ok(true) => {}
+                    Ok(false) => return ControlFlow::Continue(Wait::ForWriting),
+                    Err(error) => {
                         self.replies.error(&error.to_string());
                         return ControlFlow::Break(());
                     }
-                }
+                },
                 Err(error) => {
                     self.replies.error(&error.to_string());
                     return ControlFlow::Break(());
@@ -118,9 +116,6 @@ impl Connection {
             }
             if self.session.is_leaving {
                 return ControlFlow::Break(());
-            }
-            if self.replies.buffer.len() >= WRITE_AT {
-                return ControlFlow::Continue(Wait::ForWriting);
             }
         }
     }
@@ -130,42 +125,45 @@ impl Connection {
         self.framer.next(&self.input, limits)
     }
 
-    /// Serves `frame` and those that follow it, as long as they are the same tenant's.
-    fn serve_tenant(&mut self, database: &Arc<Database>, first: Frame) -> Result<(), ProtocolError> {
+    /// Serves `frame` and those that follow it, as long as they are the same tenant's. False if one is left whose reply has
+    /// no place.
+    fn serve_tenant(&mut self, database: &Arc<Database>, first: Frame) -> Result<bool, ProtocolError> {
         let limits = self.limits();
         let mut content = database.content();
         let Content { keys, room } = &mut *content;
         room.begin_batch();
         let now = self.server.now();
         let mut next = Some(first);
-        let mut served = 0;
+        let (mut served, mut has_place) = (0, true);
         let mut unquoted = Vec::new();
         while let Some(frame) = next {
+            let mut context = Context {
+                server: &self.server,
+                session: &mut self.session,
+                database,
+                keys,
+                room,
+                now,
+                replies: &mut self.replies,
+            };
+            has_place = context.has_short_place();
+            if !has_place {
+                break;
+            }
             let needed = Request::bytes_for(frame);
             if needed > USUAL
-                && let Err(reason) = room.make(&database.pool, keys, |_| needed)
+                && let Err(failure) = context.make_room(|_| needed)
             {
-                database.refused.fetch_add(1, Ordering::Relaxed); // Relaxed: a count for the report.
-                self.replies.error(&format!("OOM command not allowed: {reason}"));
+                context.fail(&failure);
             } else if let Some(request) = Request::from_frame(frame, &self.input, &mut unquoted)? {
+                has_place = commands::run(&mut context, &request);
+                if !has_place {
+                    break;
+                }
                 served += 1;
-                commands::run(
-                    &mut Context {
-                        server: &self.server,
-                        session: &mut self.session,
-                        database,
-                        keys,
-                        room,
-                        now,
-                        replies: &mut self.replies,
-                    },
-                    &request,
-                );
             }
             self.input.advance(frame.len());
-            let is_over = self.session.is_leaving
-                || self.replies.buffer.len() >= WRITE_AT
-                || !Arc::ptr_eq(database, &self.session.database);
+            let is_over = self.session.is_leaving || !Arc::ptr_eq(database, &self.session.database);
             next = if is_over {
                 None
             } else {
@@ -174,7 +172,7 @@ impl Connection {
         }
         // Relaxed: a count for the report.
         database.commands.fetch_add(served, Ordering::Relaxed);
-        Ok(())
+        Ok(has_place)
     }
 
     /// Gives back what is longer than usual and empty, and makes sure that something can be read.

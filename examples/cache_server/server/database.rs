@@ -17,7 +17,7 @@ pub(crate) struct Database {
     /// One lock for all keys: it is held for a batch of requests, and tenants do not wait for each other.
     content: Mutex<Content>,
     pub(crate) commands: AtomicU64,
-    /// Writes that were answered with `-OOM`.
+    /// Requests that were answered with `-OOM`.
     pub(crate) refused: AtomicU64,
 }
 

@@ -67,6 +67,10 @@ fn pop(context: &mut Context<'_>, request: &Request<'_>, end: End) -> Result<(),
         .keys
         .update(request.word(1), context.now, |value| match value {
             Value::List(list) => {
+                let items = list.at_end(end, count.unwrap_or(1));
+                if !replies.has_place_for(items.map(<[u8]>::len)) {
+                    return Ok(());
+                }
                 match count {
                     None => match list.pop(end) {
                         Some(item) => replies.bulk(&item),

@@ -13,5 +13,5 @@ mod replies;
 mod request;
 
 pub(crate) use framing::{Frame, Framer, Limits, MAX_LINE, ProtocolError};
-pub(crate) use replies::{Replies, Version, digits};
+pub(crate) use replies::{Replies, SHORT, Version, digits};
 pub(crate) use request::{Request, parse_integer};

@@ -158,6 +158,15 @@ impl List {
         Some(item)
     }
 
+    /// The items that `count` times [`Self::pop`] would take.
+    pub(crate) fn at_end(&self, end: End, count: usize) -> impl ExactSizeIterator<Item = &[u8]> {
+        let start = match end {
+            End::Left => 0,
+            End::Right => self.len().saturating_sub(count),
+        };
+        self.range(start, count)
+    }
+
     /// The items from `start` on, of those at most `count`.
     pub(crate) fn range(&self, start: usize, count: usize) -> impl ExactSizeIterator<Item = &[u8]> {
         let start = start.min(self.len());
