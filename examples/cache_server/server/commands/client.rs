@@ -45,16 +45,8 @@ pub(super) fn select(context: &mut Context<'_>, request: &Request<'_>) -> Result
 /// `AUTH tenant password`; `AUTH password` is for the first tenant.
 pub(super) fn auth(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Failure> {
     let (tenant, password) = match request.len() {
-        2 => {
-            let first = &context.server.databases[0];
-            if first.password.is_none() {
-                let text = "ERR AUTH <password> called without any password configured for the first tenant. \
-                            Did you mean AUTH <tenant> <password>?";
-                return Err(Failure::Other(text.into()));
-            }
-            (first.name.as_bytes(), request.word(1))
-        }
-        3 => (request.word(1), request.word(2)),
+        2 => (None, request.word(1)),
+        3 => (Some(request.word(1)), request.word(2)),
         _ => return Err(Failure::Syntax),
     };
     authenticate(context, tenant, password)?;
@@ -62,8 +54,18 @@ pub(super) fn auth(context: &mut Context<'_>, request: &Request<'_>) -> Result<(
     Ok(())
 }
 
-fn authenticate(context: &mut Context<'_>, tenant: &[u8], password: &[u8]) -> Result<(), Failure> {
-    let admitted = context.session.authenticate(context.server, tenant, password);
+/// Those who name no tenant mean the first. To Redis they are `default`, and so they are here unless a tenant is called so.
+fn authenticate(context: &mut Context<'_>, tenant: Option<&[u8]>, password: &[u8]) -> Result<(), Failure> {
+    let server = context.server;
+    let tenant = tenant.filter(|name| *name != b"default" || server.find(name).is_some());
+    let first = &server.databases[0];
+    if tenant.is_none() && first.password.is_none() {
+        let text = "ERR AUTH <password> called without any password configured for the first tenant. \
+                    Did you mean AUTH <tenant> <password>?";
+        return Err(Failure::Other(text.into()));
+    }
+    let name = tenant.unwrap_or(first.name.as_bytes());
+    let admitted = context.session.authenticate(server, name, password);
     admitted
         .map_err(|()| Failure::Other("WRONGPASS invalid username-password pair or user is disabled.".into()))
 }
@@ -99,7 +101,7 @@ pub(super) fn hello(context: &mut Context<'_>, request: &Request<'_>) -> Result<
         }
     }
     if let Some((tenant, password)) = credentials {
-        authenticate(context, tenant, password)?;
+        authenticate(context, Some(tenant), password)?;
     }
     if context.session.is_stranger(context.server) {
         let text = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> \
