@@ -184,6 +184,33 @@ fn replies_that_nobody_reads_take_no_more_than_a_connection_has() {
 }
 
 #[test]
+fn a_web_page_cannot_have_a_browser_send_commands() {
+    let server = Server::start("");
+    for start in [
+        "POST / HTTP/1.1\r\n",
+        "GET / HTTP/1.1\r\nHost: localhost\r\n",
+        "*1\r\n$5\r\nhOsT:\r\n",
+    ] {
+        let mut client = server.client();
+        let request = format!("PING\r\n{start}\r\nSET pwned 1\r\n");
+        client.stream.write_all(request.as_bytes()).expect("sent");
+        assert_eq!(
+            client.read(),
+            Reply::Simple("PONG".into()),
+            "what came before is answered"
+        );
+        if start.starts_with("GET") {
+            assert_eq!(
+                client.read().to_string(),
+                "-ERR wrong number of arguments for 'get' command"
+            );
+        }
+        assert_eq!(client.try_read(), None, "{start}");
+    }
+    assert_eq!(server.client().say("EXISTS pwned"), "0");
+}
+
+#[test]
 fn what_is_moved_together_takes_little_room_meanwhile() {
     let server = Server::start("[[tenant]]\nname = \"a\"\nlimit = \"32MiB\"\n");
     let mut client = server.client();

@@ -126,7 +126,9 @@ pub(crate) fn run(context: &mut Context<'_>, request: &Request<'_>) -> bool {
 }
 
 fn try_run(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Failure> {
-    let command = table::find(request.word(0)).ok_or_else(|| Failure::unknown(request))?;
+    let Some(command) = table::find(request.word(0)) else {
+        return unknown(context, request);
+    };
     if !command.takes(request.len()) {
         return Err(Failure::Arity(command.name));
     }
@@ -134,6 +136,17 @@ fn try_run(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Failu
         return Err(Failure::Other("NOAUTH Authentication required.".into()));
     }
     (command.run)(context, request)
+}
+
+/// Answers what is no command. A request of HTTP, which a web page can have a browser send here, ends the connection
+/// before anything in its body is taken for a command, as in Redis.
+#[cold]
+fn unknown(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Failure> {
+    if request.says(0, "post") || request.says(0, "host:") {
+        context.session.is_leaving = true;
+        return Ok(());
+    }
+    Err(Failure::unknown(request))
 }
 
 /// Why a command did nothing.
