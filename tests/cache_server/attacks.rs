@@ -184,6 +184,26 @@ fn replies_that_nobody_reads_take_no_more_than_a_connection_has() {
 }
 
 #[test]
+fn a_new_hash_or_list_asks_for_its_table_too() {
+    let server = Server::start(SMALL);
+    let mut client = server.client();
+    let numbers: Vec<_> = (0..40_000)
+        .map(|number| number.to_string().into_bytes())
+        .collect();
+    let numbers: Vec<_> = numbers.iter().map(Vec::as_slice).collect();
+    // Its fields and values would fit, with what reads them.
+    assert_refused(
+        &client.ask(&[&[b"HSET".as_slice(), b"h"], numbers.as_slice()].concat()),
+        "limit",
+    );
+    assert_eq!(
+        client.ask(&[&[b"RPUSH".as_slice(), b"l"], &numbers[..10_000]].concat()),
+        Reply::Integer(10_000)
+    );
+    assert_within_limit(&mut client);
+}
+
+#[test]
 fn a_web_page_cannot_have_a_browser_send_commands() {
     let server = Server::start("");
     for start in [
@@ -236,4 +256,20 @@ fn what_is_moved_together_takes_little_room_meanwhile() {
         peak <= full + (2 << 20),
         "{peak}, when {full} were charged before"
     );
+}
+
+#[test]
+fn deadlines_take_no_more_than_there_is() {
+    let server = Server::start(SMALL);
+    let mut client = server.client();
+    let numbers = || (0..60_000).map(|number: u32| number.to_string());
+    send_all(
+        &mut client,
+        numbers().map(|key| encoded(&[b"SET", key.as_bytes(), b""])),
+    );
+    send_all(
+        &mut client,
+        numbers().map(|key| encoded(&[b"EXPIRE", key.as_bytes(), b"1000"])),
+    );
+    assert_within_limit(&mut client);
 }

@@ -1,6 +1,8 @@
 //! Keys, whatever they stand for.
 
 use super::super::protocol::{Request, parse_integer};
+use super::super::room::block;
+use super::super::store::BYTES_OF_DEADLINE;
 use super::{Context, Failure};
 
 pub(super) fn del(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Failure> {
@@ -97,6 +99,7 @@ fn expire_in(
         .ok_or_else(|| Failure::Other(format!("ERR invalid expire time in '{name}' command")))?;
     let conditions = Conditions::parse(request)?;
     let at = u64::try_from(at).unwrap_or(0);
+    context.make_room(|_| block(BYTES_OF_DEADLINE))?;
     let changed = match context.keys.deadline(key, now) {
         Some(old) if conditions.allow(old, at) => {
             if at <= now {

@@ -2,7 +2,7 @@
 
 use super::super::protocol::{Request, digits, parse_integer};
 use super::super::room::block;
-use super::super::store::{Keyspace, Value};
+use super::super::store::{BYTES_OF_DEADLINE, Keyspace, Value};
 use super::{Context, Failure};
 
 /// By how much a string is shorter than the longest request: so much is around it where it is written, and where it is
@@ -93,8 +93,9 @@ pub(super) fn set(context: &mut Context<'_>, request: &Request<'_>) -> Result<()
     } else {
         SetOptions::parse(request, context.now)?
     };
-    context.make_room(|keys| keys.growth() + block(key.len()) + block(bytes.len()))?;
     let mut deadline = options.deadline;
+    let needs_tree = deadline.map_or(0, |_| block(BYTES_OF_DEADLINE));
+    context.make_room(|keys| keys.growth() + block(key.len()) + block(bytes.len()) + needs_tree)?;
     if request.len() > 3 {
         let old = context.keys.peek(key, context.now);
         let exists = old.is_some();

@@ -21,6 +21,7 @@ mod value;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 
+pub(crate) use deadlines::BYTES_OF_DEADLINE;
 use deadlines::Deadlines;
 use entries::{Entries, Entry, Index};
 pub(crate) use value::{End, Hash, List, Value};
