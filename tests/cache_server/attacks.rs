@@ -231,6 +231,34 @@ fn a_web_page_cannot_have_a_browser_send_commands() {
 }
 
 #[test]
+fn what_is_told_again_or_kept_is_short() {
+    let server = Server::start("");
+    let mut client = server.client();
+    assert_eq!(client.say("SET a 1"), "+OK");
+    let long = vec![b'\xff'; 1 << 20];
+    for words in [
+        [b"EXPIRE".as_slice(), b"a", b"1", &long].as_slice(),
+        &[b"HELLO", b"3", &long],
+        &[b"CLIENT", b"SETINFO", &long, b"x"],
+        &[b"CLIENT", &long],
+        &[b"TENANCY", b"WEIGHT", &long, b"1"],
+        &[b"CLIENT", b"SETNAME", &[b'n'; 129]],
+        &[b"CLIENT", b"SETINFO", b"LIB-NAME", &[b'n'; 1 << 20]],
+        &[b"HELLO", b"3", b"SETNAME", &[b'n'; 1 << 20]],
+        &[&long, &long, &long],
+    ] {
+        match client.ask(words) {
+            Reply::Error(text) => assert!(text.len() < 1 << 10, "{}", text.len()),
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(
+        client.ask(&[b"CLIENT", b"SETNAME", &[b'n'; 128]]),
+        Reply::Simple("OK".into())
+    );
+}
+
+#[test]
 fn what_is_moved_together_takes_little_room_meanwhile() {
     let server = Server::start("[[tenant]]\nname = \"a\"\nlimit = \"32MiB\"\n");
     let mut client = server.client();

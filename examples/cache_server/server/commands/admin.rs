@@ -1,7 +1,7 @@
 //! The server and its tenants.
 
 use super::super::protocol::{Request, parse_integer};
-use super::{Context, Failure};
+use super::{Context, Failure, shortened};
 use crate::memory;
 
 pub(super) fn dbsize(context: &mut Context<'_>, _request: &Request<'_>) -> Result<(), Failure> {
@@ -114,7 +114,7 @@ pub(super) fn tenancy(context: &mut Context<'_>, request: &Request<'_>) -> Resul
     }
     if request.says(1, "weight") && request.len() == 4 {
         let Some(index) = context.server.find(request.word(2)) else {
-            let name = String::from_utf8_lossy(request.word(2));
+            let name = shortened(request.word(2));
             return Err(Failure::Other(format!("ERR there is no tenant '{name}'")));
         };
         let weight = parse_integer(request.word(3)).and_then(|weight| u32::try_from(weight).ok());

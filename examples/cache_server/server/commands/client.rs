@@ -1,7 +1,7 @@
 //! The connection itself: who is there, and how it wants to be answered.
 
 use super::super::protocol::{Request, Version, parse_integer};
-use super::{Context, Failure};
+use super::{Context, Failure, shortened};
 
 pub(super) fn ping(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Failure> {
     match request.len() {
@@ -94,7 +94,7 @@ pub(super) fn hello(context: &mut Context<'_>, request: &Request<'_>) -> Result<
             name = Some(client_name(request.word(index + 1))?);
             index += 2;
         } else {
-            let option = String::from_utf8_lossy(request.word(index));
+            let option = shortened(request.word(index));
             return Err(Failure::Other(format!(
                 "ERR Syntax error in HELLO option '{option}'"
             )));
@@ -149,7 +149,7 @@ pub(super) fn client(context: &mut Context<'_>, request: &Request<'_>) -> Result
             } else if request.says(2, "lib-ver") {
                 context.session.library.1 = value;
             } else {
-                let option = String::from_utf8_lossy(request.word(2));
+                let option = shortened(request.word(2));
                 return Err(Failure::Other(format!("ERR Unrecognized option '{option}'")));
             }
             context.replies.ok();
@@ -184,8 +184,13 @@ pub(super) fn client(context: &mut Context<'_>, request: &Request<'_>) -> Result
     Ok(())
 }
 
-/// Names are parts of lines, separated by spaces.
+/// Names are parts of lines, separated by spaces. They are kept as long as the connection, and so are short.
 fn client_name(name: &[u8]) -> Result<String, Failure> {
+    const LONGEST: usize = 128;
+    if name.len() > LONGEST {
+        let text = format!("ERR Client names cannot be longer than {LONGEST} bytes.");
+        return Err(Failure::Other(text));
+    }
     if name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
         return Ok(String::from_utf8_lossy(name).into_owned());
     }

@@ -3,7 +3,7 @@
 use super::super::protocol::{Request, parse_integer};
 use super::super::room::block;
 use super::super::store::BYTES_OF_DEADLINE;
-use super::{Context, Failure};
+use super::{Context, Failure, shortened};
 
 pub(super) fn del(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Failure> {
     let removed = request
@@ -61,7 +61,7 @@ impl Conditions {
             } else if request.says(index, "lt") {
                 all.if_earlier = true;
             } else {
-                let option = String::from_utf8_lossy(request.word(index));
+                let option = shortened(request.word(index));
                 return Err(Failure::Other(format!("ERR Unsupported option {option}")));
             }
         }

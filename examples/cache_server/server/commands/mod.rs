@@ -162,31 +162,33 @@ pub(crate) enum Failure {
 
 impl Failure {
     fn unknown(request: &Request<'_>) -> Self {
-        const LONGEST: usize = 128;
         let mut text = format!(
             "ERR unknown command '{}', with args beginning with: ",
-            shortened(request.word(0), LONGEST)
+            shortened(request.word(0))
         );
         for word in request.from(1) {
             if text.len() >= LONGEST {
                 break;
             }
-            text += &format!("'{}' ", shortened(word, LONGEST));
+            text += &format!("'{}' ", shortened(word));
         }
         Failure::Other(text)
     }
 
     fn unknown_subcommand(request: &Request<'_>) -> Self {
         let command = String::from_utf8_lossy(request.word(0)).to_uppercase();
-        let subcommand = shortened(request.word(1), 128);
+        let subcommand = shortened(request.word(1));
         Failure::Other(format!(
             "ERR unknown subcommand '{subcommand}'. Try {command} HELP."
         ))
     }
 }
 
-fn shortened(word: &[u8], longest: usize) -> String {
-    String::from_utf8_lossy(&word[..word.len().min(longest)]).into_owned()
+/// The most bytes of a request that an error tells again.
+const LONGEST: usize = 128;
+
+fn shortened(word: &[u8]) -> String {
+    String::from_utf8_lossy(&word[..word.len().min(LONGEST)]).into_owned()
 }
 
 impl fmt::Display for Failure {
