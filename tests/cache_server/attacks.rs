@@ -301,3 +301,23 @@ fn deadlines_take_no_more_than_there_is() {
     );
     assert_within_limit(&mut client);
 }
+
+#[test]
+fn flushing_nothing_makes_no_threads() {
+    let server = Server::start("");
+    let mut clients: Vec<_> = (0..4).map(|_| server.client()).collect();
+    let before = server.threads();
+    let all = encoded(&[b"FLUSHDB", b"ASYNC"]).repeat(2000);
+    for client in &mut clients {
+        client.stream.write_all(&all).expect("sent");
+    }
+    for client in &mut clients {
+        (0..2000).for_each(|_| assert_eq!(client.read(), Reply::Simple("OK".into())));
+    }
+    // One may look after memory.
+    assert!(
+        server.threads() <= before + 1,
+        "{before} threads, then {}",
+        server.threads()
+    );
+}
