@@ -5,6 +5,8 @@
 //! say so and pass, unless `TENANCY_REDIS_TOOLS=required`, as in the full check.
 #![cfg(all(unix, not(miri)))]
 
+#[path = "cache_server/attacks.rs"]
+mod attacks;
 #[path = "cache_server/client.rs"]
 mod client;
 #[path = "cache_server/process.rs"]
@@ -377,6 +379,7 @@ fn a_tenant_is_who_gives_its_password() {
             ("AUTH front wrong", denied),
             ("AUTH nobody door", denied),
             ("AUTH wrong", denied),
+            ("AUTH default wrong", denied),
             ("AUTH door", "+OK"),
             ("SET a front", "+OK"),
             (
@@ -409,6 +412,45 @@ fn a_tenant_is_who_gives_its_password() {
     );
     assert_eq!(client.say("GET a"), "\"acme\"");
     assert_eq!(client.info("weight"), 300);
+}
+
+#[test]
+fn default_is_who_gives_a_password_only_unless_a_tenant_is_called_so() {
+    let server = Server::start(TENANTS);
+    let mut client = server.client();
+    expect(
+        &mut client,
+        &[("AUTH default door", "+OK"), ("SET a front", "+OK")],
+    );
+    let mut client = server.client();
+    assert!(client.say("HELLO 3 AUTH default door").contains("\"proto\":3"));
+    assert_eq!(client.say("GET a"), "\"front\"");
+
+    let none = "-ERR AUTH <password> called without any password configured for the first tenant. \
+                Did you mean AUTH <tenant> <password>?";
+    let server = Server::start("");
+    expect(
+        &mut server.client(),
+        &[("AUTH x", none), ("AUTH default x", none)],
+    );
+
+    let server = Server::start(
+        "[[tenant]]\nname = \"first\"\npassword = \"a\"\n[[tenant]]\nname = \"default\"\npassword = \"b\"\n",
+    );
+    let denied = "-WRONGPASS invalid username-password pair or user is disabled.";
+    expect(
+        &mut server.client(),
+        &[
+            ("AUTH default a", denied),
+            ("AUTH b", denied),
+            ("AUTH a", "+OK"),
+            (
+                "SELECT 1",
+                "-NOPERM tenant 'default' has a password: AUTH default <password>",
+            ),
+            ("AUTH default b", "+OK"),
+        ],
+    );
 }
 
 #[test]

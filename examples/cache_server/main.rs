@@ -1,8 +1,8 @@
 // ci-args: --check examples/cache_server/tenants.toml
 //! A cache for several tenants that speaks the Redis protocol, RESP2 and RESP3.
 //!
-//! Each tenant's keys live in memory of its own. A tenant that is full evicts its own least recently used keys; a write
-//! that cannot be had answers `-OOM` and says why; the others do not notice.
+//! Each tenant's keys live in memory of its own. A tenant that is full evicts its own least recently used keys; a request
+//! that there is no memory for, or for its reply, answers `-OOM` and says why; the others do not notice.
 //!
 //! ```sh
 //! cargo run --release --example cache_server                                            # 16 tenants, db0 to db15
@@ -31,6 +31,8 @@
 //! | keys, values, tables of a keyspace | the tenant's |
 //! | what a request is taken apart into, replies above 16 KiB, requests above 16 KiB | the tenant's that sends it |
 //! | a connection's task and its first 16 KiB each way, command tables, metrics | root's |
+//!
+//! What is a tenant's and as long as a client likes is asked for before it is allocated.
 
 mod memory;
 mod server;

@@ -11,6 +11,8 @@
 //! `picture.rs` beside this file needs nothing but `tenancy` and `plotters`: copy it into a service of yours.
 
 mod picture;
+#[cfg(test)]
+mod tests;
 
 use std::error::Error;
 use std::process::ExitCode;

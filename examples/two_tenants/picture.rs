@@ -5,6 +5,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use plotters::prelude::*;
+use tenancy::TenantId;
 
 const SIZE: (u32, u32) = (900, 360);
 const FONT: &str = "sans-serif";
@@ -19,15 +20,17 @@ const COLORS: [RGBColor; 5] = [
     BLACK,
 ];
 
-/// Samples of all tenants, by name: those that are made while it runs as well.
+/// Samples of all tenants: those that are made while it runs as well. A name can come twice, an id cannot: a tenant that
+/// has retired may still drain when another is called as it was.
 pub(crate) struct Picture {
     begin: Instant,
-    lines: BTreeMap<String, Line>,
+    lines: BTreeMap<TenantId, Line>,
 }
 
 /// One tenant.
 #[derive(Default)]
 struct Line {
+    name: String,
     /// Seconds, and MiB that it was charged.
     points: Vec<(f64, f64)>,
     /// In MiB, as it was last, if it has one.
@@ -45,7 +48,8 @@ impl Picture {
         let at = self.begin.elapsed().as_secs_f64();
         for (name, stats) in tenancy::snapshot().tenants {
             let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-            let line = self.lines.entry(name).or_default();
+            let line = self.lines.entry(stats.id).or_default();
+            line.name = name;
             line.points.push((at, mib(stats.charged)));
             line.limit = (stats.limit < u64::MAX).then(|| mib(stats.limit));
         }
@@ -76,13 +80,13 @@ impl Picture {
             .label_style((FONT, 12))
             .axis_desc_style((FONT, 12))
             .draw()?;
-        for (index, (name, line)) in self.lines.iter().enumerate() {
+        for (index, line) in self.lines.values().enumerate() {
             let color = COLORS[index % COLORS.len()];
             chart
                 .draw_series(
                     AreaSeries::new(line.points.iter().copied(), 0.0, color.mix(0.2)).border_style(color),
                 )?
-                .label(name)
+                .label(&line.name)
                 .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 18, y + 5)], color.filled()));
             if let Some(limit) = line.limit.filter(|limit| *limit <= most) {
                 let dash = |index| f64::from(index) * seconds / f64::from(2 * DASHES);

@@ -127,6 +127,11 @@ impl Server {
         pages * 4096
     }
 
+    pub(crate) fn threads(&self) -> usize {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        tasks.expect("it runs").count()
+    }
+
     /// Asks it to end, and says how it did.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         // SAFETY: sends a signal to a child that has not been waited for.

@@ -30,7 +30,7 @@ pub(crate) struct Config {
     pub(crate) threads: Option<u16>,
     /// What all tenants share; the allocator's default if not given.
     pub(crate) capacity: Option<Bytes>,
-    /// The longest request.
+    /// The longest request; no reply is longer, or than 1 MiB.
     #[serde(default = "default_max_request")]
     pub(crate) max_request: Bytes,
     #[serde(default = "default_max_clients")]

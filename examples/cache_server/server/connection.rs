@@ -1,8 +1,8 @@
 //! A connection: what has arrived is served as one batch, and what comes of it goes out in one write.
 //!
 //! A batch is served under its tenant's lock, in its tenant's scope, both taken once: pipelined commands pay for
-//! neither. What the commands allocate is the tenant's, and so is a buffer that has to be longer than usual; the task and
-//! its usual buffers are root's, for there are as many of them as connections, whatever these send.
+//! neither. What the commands allocate is the tenant's, and so is a buffer that has to be longer than usual, for which it is
+//! asked; the task and its usual buffers are root's, for there are as many of them as connections, whatever these send.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,15 +18,17 @@ use tokio::sync::watch;
 use super::Server;
 use super::commands::{self, Context};
 use super::database::{Content, Database};
-use super::protocol::{Frame, Framer, Limits, ProtocolError, Replies, Request};
+use super::protocol::{Frame, Framer, Limits, MAX_LINE, ProtocolError, Replies, Request};
 use super::room::block;
 use super::session::Session;
 
-/// The usual length of a buffer.
+/// The usual length of a buffer. More than that is asked for.
 const USUAL: usize = 16 << 10;
 
-/// How long replies may become before they are written out in the middle of a batch.
-const WRITE_AT: usize = 256 << 10;
+const _: () = assert!(
+    MAX_LINE <= USUAL / 2,
+    "a line can be read where there is no memory for more"
+);
 
 /// Serves a client until it, or the server, has enough.
 pub(crate) async fn serve(
@@ -62,7 +64,7 @@ pub(crate) async fn serve(
 enum Wait {
     /// The next request is not here as a whole.
     ForReading,
-    /// There are requests left, but replies enough for now.
+    /// There are requests left, but no place for their replies.
     ForWriting,
 }
 
@@ -73,8 +75,6 @@ struct Connection {
     framer: Framer,
     /// Why the request that has begun is not going to be read: there is no memory for it.
     refusal: Option<String>,
-    /// Words of an inline request.
-    unquoted: Vec<u8>,
     replies: Replies,
 }
 
@@ -86,7 +86,6 @@ impl Connection {
             input: BytesMut::with_capacity(USUAL),
             framer: Framer::default(),
             refusal: None,
-            unquoted: Vec::new(),
             replies: Replies::new(BytesMut::with_capacity(USUAL)),
         }
     }
@@ -97,21 +96,19 @@ impl Connection {
             // Tenants change in the middle of a batch when they are selected.
             let database = Arc::clone(&self.session.database);
             match self.next() {
-                Ok(None) => {
-                    self.grow();
-                    return ControlFlow::Continue(Wait::ForReading);
-                }
-                Ok(Some(Frame::Array(length))) if let Some(reason) = self.refusal.take() => {
+                Ok(None) => return ControlFlow::Continue(Wait::ForReading),
+                Ok(Some(Frame::Array(length, _))) if let Some(reason) = self.refusal.take() => {
                     self.input.advance(length);
                     self.replies.error(&reason);
                 }
-                Ok(Some(frame)) => {
-                    let served = database.pool.in_scope(|| self.serve_tenant(&database, frame));
-                    if let Err(error) = served {
+                Ok(Some(frame)) => match database.pool.in_scope(|| self.serve_tenant(&database, frame)) {
+                    Ok(true) => {}
+                    Ok(false) => return ControlFlow::Continue(Wait::ForWriting),
+                    Err(error) => {
                         self.replies.error(&error.to_string());
                         return ControlFlow::Break(());
                     }
-                }
+                },
                 Err(error) => {
                     self.replies.error(&error.to_string());
                     return ControlFlow::Break(());
@@ -119,9 +116,6 @@ impl Connection {
             }
             if self.session.is_leaving {
                 return ControlFlow::Break(());
-            }
-            if self.replies.buffer.len() >= WRITE_AT {
-                return ControlFlow::Continue(Wait::ForWriting);
             }
         }
     }
@@ -131,41 +125,45 @@ impl Connection {
         self.framer.next(&self.input, limits)
     }
 
-    /// Serves `frame` and those that follow it, as long as they are the same tenant's.
-    fn serve_tenant(&mut self, database: &Arc<Database>, first: Frame) -> Result<(), ProtocolError> {
+    /// Serves `frame` and those that follow it, as long as they are the same tenant's. False if one is left whose reply has
+    /// no place.
+    fn serve_tenant(&mut self, database: &Arc<Database>, first: Frame) -> Result<bool, ProtocolError> {
         let limits = self.limits();
         let mut content = database.content();
         let Content { keys, room } = &mut *content;
         room.begin_batch();
         let now = self.server.now();
         let mut next = Some(first);
-        let mut served = 0;
+        let (mut served, mut has_place) = (0, true);
+        let mut unquoted = Vec::new();
         while let Some(frame) = next {
-            let (Frame::Array(length) | Frame::Inline(length) | Frame::Empty(length)) = frame;
-            let request = match frame {
-                Frame::Array(_) => Some(Request::from_array(&self.input[..length])?),
-                Frame::Inline(_) => Some(Request::from_line(&self.input[..length], &mut self.unquoted)?),
-                Frame::Empty(_) => None,
+            let mut context = Context {
+                server: &self.server,
+                session: &mut self.session,
+                database,
+                keys,
+                room,
+                now,
+                replies: &mut self.replies,
             };
-            if let Some(request) = request.filter(|request| request.len() > 0) {
-                served += 1;
-                commands::run(
-                    &mut Context {
-                        server: &self.server,
-                        session: &mut self.session,
-                        database,
-                        keys,
-                        room,
-                        now,
-                        replies: &mut self.replies,
-                    },
-                    &request,
-                );
+            has_place = context.has_short_place();
+            if !has_place {
+                break;
             }
-            self.input.advance(length);
-            let is_over = self.session.is_leaving
-                || self.replies.buffer.len() >= WRITE_AT
-                || !Arc::ptr_eq(database, &self.session.database);
+            let needed = Request::bytes_for(frame);
+            if needed > USUAL
+                && let Err(failure) = context.make_room(|_| needed)
+            {
+                context.fail(&failure);
+            } else if let Some(request) = Request::from_frame(frame, &self.input, &mut unquoted)? {
+                has_place = commands::run(&mut context, &request);
+                if !has_place {
+                    break;
+                }
+                served += 1;
+            }
+            self.input.advance(frame.len());
+            let is_over = self.session.is_leaving || !Arc::ptr_eq(database, &self.session.database);
             next = if is_over {
                 None
             } else {
@@ -174,49 +172,61 @@ impl Connection {
         }
         // Relaxed: a count for the report.
         database.commands.fetch_add(served, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Makes the input long enough for the request that has begun, at its tenant's cost. One that the tenant has no room
-    /// for is passed over, and answered when it ends.
-    fn grow(&mut self) {
-        let wants = self.framer.wants();
-        if self.refusal.is_none() && wants > self.input.capacity().max(USUAL) {
-            let database = Arc::clone(&self.session.database);
-            let made = {
-                let Content { keys, room } = &mut *database.content();
-                room.make(&database.pool, keys, |_| block(wants))
-            };
-            match made {
-                Ok(()) => database
-                    .pool
-                    .in_scope(|| self.input.reserve(wants - self.input.len())),
-                Err(reason) => {
-                    database.refused.fetch_add(1, Ordering::Relaxed); // Relaxed: a count for the report.
-                    self.refusal = Some(format!("OOM a request of {wants} bytes is not read: {reason}"));
-                }
-            }
-        }
-        if self.refusal.is_some() {
-            self.framer.drop_begun(&mut self.input);
-        }
+        Ok(has_place)
     }
 
     /// Gives back what is longer than usual and empty, and makes sure that something can be read.
     fn make_way(&mut self) {
         for buffer in [&mut self.input, &mut self.replies.buffer] {
-            if buffer.is_empty() && buffer.capacity() > 2 * USUAL {
+            // What has been read is not counted in the capacity before it is reclaimed.
+            if buffer.is_empty() && buffer.try_reclaim(2 * USUAL + 1) {
                 *buffer = BytesMut::with_capacity(USUAL);
             }
         }
-        if self.input.spare_capacity_mut().len() < USUAL / 4 {
-            let database = Arc::clone(&self.session.database);
-            if self.input.len() < USUAL / 2 {
-                self.input.reserve(USUAL / 2);
-            } else {
-                database.pool.in_scope(|| self.input.reserve(USUAL));
+        if self.refusal.is_some() {
+            self.framer.drop_begun(&mut self.input);
+        }
+        let (length, wants) = (self.input.len(), self.framer.wants());
+        let least = if wants > length && self.refusal.is_none() {
+            wants
+        } else {
+            length + USUAL / 4
+        };
+        if least <= self.input.capacity() || self.input.try_reclaim(least - length) {
+            return;
+        }
+        if least <= USUAL {
+            self.lengthen(USUAL);
+        } else {
+            self.grow(least);
+        }
+    }
+
+    /// Makes the input `least` bytes long, and longer, for the request that has begun, at its tenant's cost. One that the
+    /// tenant has no room for is passed over, and answered when it ends.
+    fn grow(&mut self, least: usize) {
+        let longest = self.server.max_request + USUAL;
+        let capacity = (least + USUAL).max(2 * self.input.len()).min(longest);
+        let database = Arc::clone(&self.session.database);
+        let made = {
+            let Content { keys, room } = &mut *database.content();
+            room.begin_batch();
+            room.make(&database.pool, keys, |_| block(capacity))
+        };
+        match made {
+            Ok(()) => database.pool.in_scope(|| self.lengthen(capacity)),
+            Err(reason) => {
+                database.refused.fetch_add(1, Ordering::Relaxed); // Relaxed: a count for the report.
+                self.refusal = Some(format!("OOM a request of {least} bytes is not read: {reason}"));
+                self.make_way();
             }
         }
+    }
+
+    fn lengthen(&mut self, capacity: usize) {
+        let mut longer = BytesMut::with_capacity(capacity);
+        longer.extend_from_slice(&self.input);
+        self.input = longer;
     }
 
     fn limits(&self) -> Limits {

@@ -17,7 +17,7 @@ pub(crate) struct Database {
     /// One lock for all keys: it is held for a batch of requests, and tenants do not wait for each other.
     content: Mutex<Content>,
     pub(crate) commands: AtomicU64,
-    /// Writes that were answered with `-OOM`.
+    /// Requests that were answered with `-OOM`.
     pub(crate) refused: AtomicU64,
 }
 
@@ -96,8 +96,10 @@ impl Database {
     /// defragmentation, but for pages that other tenants may have.
     pub(crate) fn compact(&self) {
         const WORTH_IT: u64 = 1 << 20;
-        /// So many at a time that what they leave behind is more than threads keep for their next allocations.
+        /// So many at a time that what they leave behind is more than threads keep for their next allocations …
         const AT_ONCE: usize = 4096;
+        /// … and so few bytes that the copies are no more than what lies free, if the blocks that do are of other sizes.
+        const BYTES_AT_ONCE: usize = WORTH_IT as usize;
         const LARGEST: usize = 16 << 10;
         let mut next = Some(0);
         while let Some(from) = next {
@@ -107,7 +109,7 @@ impl Database {
             if free < WORTH_IT || free < numbers.charged / 4 {
                 return;
             }
-            next = content.keys.relocate(from, AT_ONCE, LARGEST);
+            next = content.keys.relocate(from, AT_ONCE, BYTES_AT_ONCE, LARGEST);
             drop(content);
             memory::maintain();
         }

@@ -119,7 +119,7 @@ const NUMBERS: [Number; 9] = [
     ),
     (
         "cache_refused",
-        "Writes answered with -OOM",
+        "Requests answered with -OOM",
         MetricType::Counter,
         |all| all.refused,
     ),

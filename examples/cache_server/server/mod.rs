@@ -37,6 +37,9 @@ const GRACE: Duration = Duration::from_secs(5);
 
 type Error = Box<dyn std::error::Error>;
 
+/// How long a reply may be at least, however short requests are to be.
+const LONGEST_REPLY_AT_LEAST: usize = 1 << 20;
+
 /// What all connections share.
 pub(crate) struct Server {
     /// By number, as `SELECT` has them.
@@ -60,6 +63,11 @@ impl Server {
 
     fn uptime(&self) -> Duration {
         self.begin.elapsed()
+    }
+
+    /// No reply is longer than the longest request: who can write a string can read it.
+    fn longest_reply(&self) -> usize {
+        self.max_request.max(LONGEST_REPLY_AT_LEAST)
     }
 
     /// Whose keys a new connection's commands are about.

@@ -1,4 +1,5 @@
-//! Is there memory for a write? If not, this tenant's least recently used keys go; nobody else's ever do.
+//! Is there memory for a write, or for an answer that is long? If not, this tenant's least recently used keys go; nobody
+//! else's ever do.
 //!
 //! Values are allocated as any Rust program allocates, which cannot be refused. So a write asks first. What was granted
 //! covers the small writes of a batch. When the answer is no:
@@ -65,6 +66,22 @@ impl Room {
         }
     }
 
+    /// Makes sure that an answer of `bytes` finds memory in the tenant's pool. It may use what writes leave free, and keys go
+    /// for it only where those that it does not tell of are enough: these were used last.
+    pub(crate) fn make_for_answer(
+        &mut self,
+        pool: &Pool,
+        keys: &mut Keyspace,
+        bytes: usize,
+    ) -> Result<(), String> {
+        let (needed, counted) = (block(bytes), keys.bytes());
+        match pool.room_for(needed as u64, counted as u64) {
+            Err(reason) if counted < needed + bytes => Err(reason),
+            Err(reason) => self.make_own(pool, keys, |_| needed).map_err(|()| reason),
+            Ok(()) => Ok(()),
+        }
+    }
+
     /// Finds room in the tenant's own pages.
     #[cold]
     fn make_own(
@@ -85,7 +102,10 @@ impl Room {
             self.own = unusual.min(AT_ONCE) - needed.min(AT_ONCE);
             return Ok(());
         }
-        // 2. What others need least.
+        // 2. What others need least, if all of it would be enough.
+        if self.own + (block(keys.bytes()) as u64) < needed {
+            return Err(());
+        }
         self.own += evict(keys, (needed + numbers.overdraft).max(EVICT_AT_LEAST));
         needed = needs(keys) as u64; // A table that has a place again need not grow.
         while !take(&mut self.own, needed) {

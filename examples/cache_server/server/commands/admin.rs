@@ -1,7 +1,7 @@
 //! The server and its tenants.
 
 use super::super::protocol::{Request, parse_integer};
-use super::{Context, Failure};
+use super::{Context, Failure, shortened};
 use crate::memory;
 
 pub(super) fn dbsize(context: &mut Context<'_>, _request: &Request<'_>) -> Result<(), Failure> {
@@ -15,8 +15,10 @@ pub(super) fn flushdb(context: &mut Context<'_>, request: &Request<'_>) -> Resul
     if !is_plain && !(request.len() == 2 && (request.says(1, "sync") || request.says(1, "async"))) {
         return Err(Failure::Syntax);
     }
+    // Little is freed sooner than it is given to another thread, which might have to be made.
+    const LITTLE: usize = 1 << 20;
     let all = context.keys.clear();
-    if request.says(1, "async") {
+    if request.says(1, "async") && all.bytes() > LITTLE {
         // Freed by another thread; the memory goes back to the tenant it came from.
         tokio::task::spawn_blocking(move || drop(all));
     } else {
@@ -52,30 +54,40 @@ pub(super) fn config(context: &mut Context<'_>, request: &Request<'_>) -> Result
         ("save", ""),
         ("timeout", "0"),
     ];
-    let asked = |name: &str| {
-        request
-            .from(2)
-            .any(|pattern| matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
-    };
-    let found = || settings.iter().filter(|(name, _)| asked(name));
-    context.replies.map(found().count());
-    for (name, value) in found() {
+    let asked = |name: &str| request.from(2).any(|pattern| matches(pattern, name.as_bytes()));
+    let found: Vec<_> = settings.iter().filter(|(name, _)| asked(name)).collect();
+    context.replies.map(found.len());
+    for (name, value) in found {
         context.replies.bulk(name.as_bytes());
         context.replies.bulk(value.as_bytes());
     }
     Ok(())
 }
 
-/// Whether a pattern of `*`, `?` and letters fits.
+/// Whether a pattern of `*`, `?` and letters in any case fits. Where it does not, the last `*` takes one letter more; those
+/// before it need not, so this takes the pattern's length and the square of the text's.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) if matches(rest, text) => true,
-        (Some((b'*', _)), Some((_, text))) => matches(pattern, text),
-        (Some((b'?', rest)), Some((_, text))) => matches(rest, text),
-        (Some((letter, rest)), Some((other, text))) => letter == other && matches(rest, text),
-        _ => false,
+    let (mut at, mut position) = (0, 0);
+    // Behind the last `*`, and how far it has taken the text.
+    let mut last = None;
+    while let Some(other) = text.get(position) {
+        match pattern.get(at) {
+            Some(b'*') => {
+                at += 1;
+                last = Some((at, position));
+            }
+            Some(letter) if *letter == b'?' || letter.eq_ignore_ascii_case(other) => {
+                at += 1;
+                position += 1;
+            }
+            _ => {
+                let Some((behind, taken)) = last else { return false };
+                last = Some((behind, taken + 1));
+                (at, position) = (behind, taken + 1);
+            }
+        }
     }
+    pattern[at..].iter().all(|&letter| letter == b'*')
 }
 
 /// `TENANCY REPORT`, `TENANCY WEIGHT name n`.
@@ -104,7 +116,7 @@ pub(super) fn tenancy(context: &mut Context<'_>, request: &Request<'_>) -> Resul
     }
     if request.says(1, "weight") && request.len() == 4 {
         let Some(index) = context.server.find(request.word(2)) else {
-            let name = String::from_utf8_lossy(request.word(2));
+            let name = shortened(request.word(2));
             return Err(Failure::Other(format!("ERR there is no tenant '{name}'")));
         };
         let weight = parse_integer(request.word(3)).and_then(|weight| u32::try_from(weight).ok());
@@ -132,8 +144,13 @@ mod tests {
             ("max*", "maxmemory", true),
             ("*mem*y", "maxmemory", true),
             ("ma?memory", "maxmemory", true),
+            ("MAX*", "maxmemory", true),
             ("", "x", false),
+            ("*", "", true),
+            ("?", "", false),
             ("*x", "maxmemory", false),
+            ("*m*m?r*", "maxmemory", true),
+            ("*mo*mo*", "maxmemory", false),
         ] {
             assert_eq!(
                 matches(pattern.as_bytes(), text.as_bytes()),
@@ -141,5 +158,12 @@ mod tests {
                 "{pattern} {text}"
             );
         }
+    }
+
+    #[test]
+    fn a_pattern_of_many_stars_takes_no_longer_than_it_is_long() {
+        assert!(matches(&vec![b'*'; 1 << 20], b"maxmemory"));
+        let stars_then_a_letter = ["*a".repeat(40).as_bytes(), b"x"].concat();
+        assert!(!matches(&stars_then_a_letter, &[b'a'; 80]));
     }
 }

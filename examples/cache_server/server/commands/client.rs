@@ -1,7 +1,7 @@
 //! The connection itself: who is there, and how it wants to be answered.
 
 use super::super::protocol::{Request, Version, parse_integer};
-use super::{Context, Failure};
+use super::{Context, Failure, shortened};
 
 pub(super) fn ping(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Failure> {
     match request.len() {
@@ -45,16 +45,8 @@ pub(super) fn select(context: &mut Context<'_>, request: &Request<'_>) -> Result
 /// `AUTH tenant password`; `AUTH password` is for the first tenant.
 pub(super) fn auth(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Failure> {
     let (tenant, password) = match request.len() {
-        2 => {
-            let first = &context.server.databases[0];
-            if first.password.is_none() {
-                let text = "ERR AUTH <password> called without any password configured for the first tenant. \
-                            Did you mean AUTH <tenant> <password>?";
-                return Err(Failure::Other(text.into()));
-            }
-            (first.name.as_bytes(), request.word(1))
-        }
-        3 => (request.word(1), request.word(2)),
+        2 => (None, request.word(1)),
+        3 => (Some(request.word(1)), request.word(2)),
         _ => return Err(Failure::Syntax),
     };
     authenticate(context, tenant, password)?;
@@ -62,8 +54,18 @@ pub(super) fn auth(context: &mut Context<'_>, request: &Request<'_>) -> Result<(
     Ok(())
 }
 
-fn authenticate(context: &mut Context<'_>, tenant: &[u8], password: &[u8]) -> Result<(), Failure> {
-    let admitted = context.session.authenticate(context.server, tenant, password);
+/// Those who name no tenant mean the first. To Redis they are `default`, and so they are here unless a tenant is called so.
+fn authenticate(context: &mut Context<'_>, tenant: Option<&[u8]>, password: &[u8]) -> Result<(), Failure> {
+    let server = context.server;
+    let tenant = tenant.filter(|name| *name != b"default" || server.find(name).is_some());
+    let first = &server.databases[0];
+    if tenant.is_none() && first.password.is_none() {
+        let text = "ERR AUTH <password> called without any password configured for the first tenant. \
+                    Did you mean AUTH <tenant> <password>?";
+        return Err(Failure::Other(text.into()));
+    }
+    let name = tenant.unwrap_or(first.name.as_bytes());
+    let admitted = context.session.authenticate(server, name, password);
     admitted
         .map_err(|()| Failure::Other("WRONGPASS invalid username-password pair or user is disabled.".into()))
 }
@@ -92,14 +94,14 @@ pub(super) fn hello(context: &mut Context<'_>, request: &Request<'_>) -> Result<
             name = Some(client_name(request.word(index + 1))?);
             index += 2;
         } else {
-            let option = String::from_utf8_lossy(request.word(index));
+            let option = shortened(request.word(index));
             return Err(Failure::Other(format!(
                 "ERR Syntax error in HELLO option '{option}'"
             )));
         }
     }
     if let Some((tenant, password)) = credentials {
-        authenticate(context, tenant, password)?;
+        authenticate(context, Some(tenant), password)?;
     }
     if context.session.is_stranger(context.server) {
         let text = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> \
@@ -147,7 +149,7 @@ pub(super) fn client(context: &mut Context<'_>, request: &Request<'_>) -> Result
             } else if request.says(2, "lib-ver") {
                 context.session.library.1 = value;
             } else {
-                let option = String::from_utf8_lossy(request.word(2));
+                let option = shortened(request.word(2));
                 return Err(Failure::Other(format!("ERR Unrecognized option '{option}'")));
             }
             context.replies.ok();
@@ -182,8 +184,13 @@ pub(super) fn client(context: &mut Context<'_>, request: &Request<'_>) -> Result
     Ok(())
 }
 
-/// Names are parts of lines, separated by spaces.
+/// Names are parts of lines, separated by spaces. They are kept as long as the connection, and so are short.
 fn client_name(name: &[u8]) -> Result<String, Failure> {
+    const LONGEST: usize = 128;
+    if name.len() > LONGEST {
+        let text = format!("ERR Client names cannot be longer than {LONGEST} bytes.");
+        return Err(Failure::Other(text));
+    }
     if name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
         return Ok(String::from_utf8_lossy(name).into_owned());
     }

@@ -21,11 +21,10 @@ pub(super) fn hset(context: &mut Context<'_>, request: &Request<'_>) -> Result<(
     let (key, now) = (request.word(1), context.now);
     let pairs = (2..request.len()).step_by(2);
     let sizes: usize = request.from(1).map(|word| block(word.len())).sum();
-    let fields = request.len() / 2;
+    let fields = request.len() / 2 - 1;
+    let new = block(size_of::<Hash>()) + Hash::default().growth(fields);
     context.make_room(|keys| {
-        let growth = keys
-            .peek(key, now)
-            .map_or(size_of::<Hash>(), |value| value.growth(fields));
+        let growth = keys.peek(key, now).map_or(new, |value| value.growth(fields));
         keys.growth() + growth + sizes
     })?;
     let set = |hash: &mut Hash| {

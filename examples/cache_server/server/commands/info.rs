@@ -117,13 +117,14 @@ pub(super) fn command(context: &mut Context<'_>, request: &Request<'_>) -> Resul
             }
         }
     } else if request.says(1, "docs") {
-        let found: Vec<_> = if request.len() == 2 {
-            COMMANDS.iter().collect()
+        let asked = || request.from(2).filter_map(table::find);
+        if request.len() == 2 {
+            replies.map(COMMANDS.len());
+            COMMANDS.iter().for_each(|command| document(replies, command));
         } else {
-            request.from(2).filter_map(table::find).collect()
-        };
-        replies.map(found.len());
-        found.iter().for_each(|command| document(replies, command));
+            replies.map(asked().count());
+            asked().for_each(|command| document(replies, command));
+        }
     } else {
         return Err(Failure::unknown_subcommand(request));
     }

@@ -1,7 +1,9 @@
 //! Keys, whatever they stand for.
 
 use super::super::protocol::{Request, parse_integer};
-use super::{Context, Failure};
+use super::super::room::block;
+use super::super::store::BYTES_OF_DEADLINE;
+use super::{Context, Failure, shortened};
 
 pub(super) fn del(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Failure> {
     let removed = request
@@ -59,7 +61,7 @@ impl Conditions {
             } else if request.says(index, "lt") {
                 all.if_earlier = true;
             } else {
-                let option = String::from_utf8_lossy(request.word(index));
+                let option = shortened(request.word(index));
                 return Err(Failure::Other(format!("ERR Unsupported option {option}")));
             }
         }
@@ -97,6 +99,7 @@ fn expire_in(
         .ok_or_else(|| Failure::Other(format!("ERR invalid expire time in '{name}' command")))?;
     let conditions = Conditions::parse(request)?;
     let at = u64::try_from(at).unwrap_or(0);
+    context.make_room(|_| block(BYTES_OF_DEADLINE))?;
     let changed = match context.keys.deadline(key, now) {
         Some(old) if conditions.allow(old, at) => {
             if at <= now {

@@ -17,10 +17,9 @@ fn push(context: &mut Context<'_>, request: &Request<'_>, end: End) -> Result<()
     let (key, now) = (request.word(1), context.now);
     let sizes: usize = request.from(1).map(|word| block(word.len())).sum();
     let items = request.len() - 2;
+    let new = block(size_of::<List>() + 64) + List::default().growth(items);
     context.make_room(|keys| {
-        let growth = keys
-            .peek(key, now)
-            .map_or(block(size_of::<List>() + 64), |value| value.growth(items));
+        let growth = keys.peek(key, now).map_or(new, |value| value.growth(items));
         keys.growth() + growth + sizes
     })?;
     let push_all = |list: &mut List| {
@@ -67,6 +66,10 @@ fn pop(context: &mut Context<'_>, request: &Request<'_>, end: End) -> Result<(),
         .keys
         .update(request.word(1), context.now, |value| match value {
             Value::List(list) => {
+                let items = list.at_end(end, count.unwrap_or(1));
+                if !replies.has_place_for(items.map(<[u8]>::len)) {
+                    return Ok(());
+                }
                 match count {
                     None => match list.pop(end) {
                         Some(item) => replies.bulk(&item),

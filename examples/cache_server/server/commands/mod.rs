@@ -3,7 +3,8 @@
 //! Above: `connection.rs`. Below: `store/`, `room.rs`, `protocol/`.
 //!
 //! A command answers once, or returns a [`Failure`], which is answered in Redis's words. One that writes asks for room
-//! before it looks anything up: making it may evict any key.
+//! before it looks anything up: making it may evict any key. One that answers longer than the buffer has place is run once
+//! more, when there is place: so what changes something and may answer at length looks for place before it does.
 
 mod admin;
 mod client;
@@ -18,12 +19,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::BytesMut;
+
 use super::Server;
 use super::database::Database;
-use super::protocol::{Replies, Request};
-use super::room::Room;
+use super::protocol::{Replies, Request, SHORT};
+use super::room::{Room, block};
 use super::session::Session;
 use super::store::Keyspace;
+
+/// How long answers of a batch may become together before they are written, where there is memory for it.
+const MOST_AT_ONCE: usize = 256 << 10;
 
 /// What a command works with.
 pub(crate) struct Context<'a> {
@@ -39,26 +45,90 @@ pub(crate) struct Context<'a> {
 
 impl Context<'_> {
     /// Makes room for what a write `needs`.
-    fn make_room(&mut self, needs: impl Fn(&mut Keyspace) -> usize) -> Result<(), Failure> {
+    pub(crate) fn make_room(&mut self, needs: impl Fn(&mut Keyspace) -> usize) -> Result<(), Failure> {
         self.room
             .make(&self.database.pool, self.keys, needs)
             .map_err(Failure::OutOfMemory)
     }
-}
 
-/// Runs a request and answers it.
-pub(crate) fn run(context: &mut Context<'_>, request: &Request<'_>) {
-    if let Err(failure) = try_run(context, request) {
+    /// Whether a short answer has a place. If not, those before it are to be written first.
+    pub(crate) fn has_short_place(&mut self) -> bool {
+        let buffer = &self.replies.buffer;
+        buffer.capacity() - buffer.len() >= SHORT || self.lengthen(0)
+    }
+
+    /// Makes place for an answer of `length` bytes behind those that wait to be written, unless they are many, or keys would
+    /// have to go for it.
+    #[cold]
+    fn lengthen(&mut self, length: usize) -> bool {
+        let buffer = &self.replies.buffer;
+        let needed = buffer.len() + length + SHORT;
+        let capacity = (4 * buffer.capacity()).min(MOST_AT_ONCE);
+        let (pool, counted) = (&self.database.pool, self.keys.bytes() as u64);
+        if needed > capacity || pool.room_for(block(capacity) as u64, counted).is_err() {
+            return false;
+        }
+        let mut longer = BytesMut::with_capacity(capacity);
+        longer.extend_from_slice(buffer);
+        self.replies.buffer = longer;
+        true
+    }
+
+    /// Makes place for an answer of `length` bytes, where none waits to be written.
+    #[cold]
+    fn make_place(&mut self, length: usize) -> Result<(), Failure> {
+        let longest = self.server.longest_reply();
+        if length > longest {
+            return Err(Failure::OutOfMemory(format!(
+                "its answer of {length} bytes is longer than {longest}, the longest that is given"
+            )));
+        }
+        let capacity = length + SHORT;
+        self.room
+            .make_for_answer(&self.database.pool, self.keys, capacity)
+            .map_err(Failure::OutOfMemory)?;
+        self.replies.buffer = BytesMut::with_capacity(capacity);
+        Ok(())
+    }
+
+    /// Answers that a request failed.
+    pub(crate) fn fail(&mut self, failure: &Failure) {
         if matches!(failure, Failure::OutOfMemory(_)) {
             // Relaxed: a count for the report.
-            context.database.refused.fetch_add(1, Ordering::Relaxed);
+            self.database.refused.fetch_add(1, Ordering::Relaxed);
         }
-        context.replies.error(&failure.to_string());
+        self.replies.error(&failure.to_string());
     }
 }
 
+/// Runs a request and answers it; false if its answer has no place behind those that wait to be written. Then nothing has
+/// happened, and it is to be run when they are gone.
+pub(crate) fn run(context: &mut Context<'_>, request: &Request<'_>) -> bool {
+    let (start, counts) = (context.replies.buffer.len(), context.keys.counts);
+    let done = loop {
+        let done = try_run(context, request);
+        let Some(length) = context.replies.take_back(start) else {
+            break done;
+        };
+        (context.keys.counts.hits, context.keys.counts.misses) = (counts.hits, counts.misses);
+        if start == 0 {
+            if let Err(failure) = context.make_place(length) {
+                break Err(failure);
+            }
+        } else if !context.lengthen(length) {
+            return false;
+        }
+    };
+    if let Err(failure) = done {
+        context.fail(&failure);
+    }
+    true
+}
+
 fn try_run(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Failure> {
-    let command = table::find(request.word(0)).ok_or_else(|| Failure::unknown(request))?;
+    let Some(command) = table::find(request.word(0)) else {
+        return unknown(context, request);
+    };
     if !command.takes(request.len()) {
         return Err(Failure::Arity(command.name));
     }
@@ -66,6 +136,17 @@ fn try_run(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Failu
         return Err(Failure::Other("NOAUTH Authentication required.".into()));
     }
     (command.run)(context, request)
+}
+
+/// Answers what is no command. A request of HTTP, which a web page can have a browser send here, ends the connection
+/// before anything in its body is taken for a command, as in Redis.
+#[cold]
+fn unknown(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Failure> {
+    if request.says(0, "post") || request.says(0, "host:") {
+        context.session.is_leaving = true;
+        return Ok(());
+    }
+    Err(Failure::unknown(request))
 }
 
 /// Why a command did nothing.
@@ -81,31 +162,33 @@ pub(crate) enum Failure {
 
 impl Failure {
     fn unknown(request: &Request<'_>) -> Self {
-        const LONGEST: usize = 128;
         let mut text = format!(
             "ERR unknown command '{}', with args beginning with: ",
-            shortened(request.word(0), LONGEST)
+            shortened(request.word(0))
         );
         for word in request.from(1) {
             if text.len() >= LONGEST {
                 break;
             }
-            text += &format!("'{}' ", shortened(word, LONGEST));
+            text += &format!("'{}' ", shortened(word));
         }
         Failure::Other(text)
     }
 
     fn unknown_subcommand(request: &Request<'_>) -> Self {
         let command = String::from_utf8_lossy(request.word(0)).to_uppercase();
-        let subcommand = shortened(request.word(1), 128);
+        let subcommand = shortened(request.word(1));
         Failure::Other(format!(
             "ERR unknown subcommand '{subcommand}'. Try {command} HELP."
         ))
     }
 }
 
-fn shortened(word: &[u8], longest: usize) -> String {
-    String::from_utf8_lossy(&word[..word.len().min(longest)]).into_owned()
+/// The most bytes of a request that an error tells again.
+const LONGEST: usize = 128;
+
+fn shortened(word: &[u8]) -> String {
+    String::from_utf8_lossy(&word[..word.len().min(LONGEST)]).into_owned()
 }
 
 impl fmt::Display for Failure {

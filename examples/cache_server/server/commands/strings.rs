@@ -2,11 +2,12 @@
 
 use super::super::protocol::{Request, digits, parse_integer};
 use super::super::room::block;
-use super::super::store::{Keyspace, Value};
+use super::super::store::{BYTES_OF_DEADLINE, Keyspace, Value};
 use super::{Context, Failure};
 
-/// The longest string, as in Redis.
-const LONGEST: usize = 512 << 20;
+/// By how much a string is shorter than the longest request: so much is around it where it is written, and where it is
+/// read.
+const AROUND: usize = 64;
 
 pub(super) fn get(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Failure> {
     match context.keys.read(request.word(1), context.now) {
@@ -92,8 +93,9 @@ pub(super) fn set(context: &mut Context<'_>, request: &Request<'_>) -> Result<()
     } else {
         SetOptions::parse(request, context.now)?
     };
-    context.make_room(|keys| keys.growth() + block(key.len()) + block(bytes.len()))?;
     let mut deadline = options.deadline;
+    let needs_tree = deadline.map_or(0, |_| block(BYTES_OF_DEADLINE));
+    context.make_room(|keys| keys.growth() + block(key.len()) + block(bytes.len()) + needs_tree)?;
     if request.len() > 3 {
         let old = context.keys.peek(key, context.now);
         let exists = old.is_some();
@@ -102,6 +104,9 @@ pub(super) fn set(context: &mut Context<'_>, request: &Request<'_>) -> Result<()
                 Some(Value::String(old)) => context.replies.bulk(old),
                 Some(_) => return Err(Failure::WrongType),
                 None => context.replies.null(),
+            }
+            if context.replies.has_missed() {
+                return Ok(());
             }
         }
         if options.if_absent && exists || options.if_present && !exists {
@@ -145,7 +150,7 @@ pub(super) fn append(context: &mut Context<'_>, request: &Request<'_>) -> Result
         Some(Value::String(bytes)) => bytes.len(),
         _ => 0,
     };
-    if length(context.keys).saturating_add(more.len()) > LONGEST {
+    if length(context.keys) + more.len() + AROUND > context.server.longest_reply() {
         let text = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
         return Err(Failure::Other(text.into()));
     }

@@ -10,8 +10,8 @@ use bytes::{Buf, BytesMut};
 
 use super::parse_integer;
 
-/// The longest header or inline request.
-const MAX_LINE: usize = 64 << 10;
+/// The longest header or inline request: short enough for the buffer that every connection has.
+pub(crate) const MAX_LINE: usize = 8 << 10;
 const MAX_ARGUMENTS: usize = 1 << 20;
 /// What may be asked before a password was given.
 const MAX_ARGUMENTS_OF_STRANGERS: usize = 10;
@@ -29,12 +29,29 @@ pub(crate) struct Limits {
 /// A whole request at the start of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
-    /// An array of bulk strings, of this many bytes.
-    Array(usize),
+    /// An array of bulk strings, of this many bytes and strings.
+    Array(usize, usize),
     /// A line, of this many bytes with its end.
     Inline(usize),
     /// Nothing was asked in this many bytes.
     Empty(usize),
+}
+
+impl Frame {
+    /// Its bytes.
+    pub(crate) fn len(self) -> usize {
+        let (Self::Array(bytes, _) | Self::Inline(bytes) | Self::Empty(bytes)) = self;
+        bytes
+    }
+
+    /// The most words that it can have.
+    pub(crate) fn words(self) -> usize {
+        match self {
+            Self::Array(_, strings) => strings,
+            Self::Inline(bytes) => bytes.div_ceil(2),
+            Self::Empty(_) => 0,
+        }
+    }
 }
 
 /// What cannot be a request. The connection ends with it.
@@ -52,7 +69,9 @@ impl fmt::Display for ProtocolError {
 pub(crate) struct Framer {
     /// Bytes whose headers are known; may be past what has arrived.
     position: usize,
-    /// Strings still to come; none before the array's header.
+    /// Strings of the array that has begun.
+    strings: usize,
+    /// Those still to come; none before the array's header.
     left: Option<usize>,
 }
 
@@ -83,7 +102,7 @@ impl Framer {
         if self.position > buffer.len() {
             return Ok(None);
         }
-        let frame = Frame::Array(self.position);
+        let frame = Frame::Array(self.position, self.strings);
         *self = Self::default();
         Ok(Some(frame))
     }
@@ -123,7 +142,7 @@ impl Framer {
             !limits.is_stranger || strings <= MAX_ARGUMENTS_OF_STRANGERS,
             || "unauthenticated multibulk length".into(),
         )?;
-        self.position = end;
+        (self.position, self.strings) = (end, strings);
         Ok(Begun::Array(strings))
     }
 
@@ -205,16 +224,19 @@ mod tests {
             let first = framer.next(&text[..cut], LIMITS);
             if cut < whole {
                 assert_eq!(first, Ok(None), "cut at {cut}");
-                assert_eq!(framer.next(text, LIMITS), Ok(Some(Frame::Array(whole))));
+                assert_eq!(framer.next(text, LIMITS), Ok(Some(Frame::Array(whole, 3))));
             } else {
-                assert_eq!(first, Ok(Some(Frame::Array(whole))));
+                assert_eq!(first, Ok(Some(Frame::Array(whole, 3))));
             }
         }
         let mut framer = Framer::default();
         for length in 0..whole {
             assert_eq!(framer.next(&text[..length], LIMITS), Ok(None));
         }
-        assert_eq!(framer.next(&text[..whole], LIMITS), Ok(Some(Frame::Array(whole))));
+        assert_eq!(
+            framer.next(&text[..whole], LIMITS),
+            Ok(Some(Frame::Array(whole, 3)))
+        );
     }
 
     #[test]
@@ -228,7 +250,7 @@ mod tests {
             buffer.extend_from_slice(&[b'v'; 10]);
         }
         buffer.extend_from_slice(b"\r\n*1\r\n");
-        assert_eq!(framer.next(&buffer, LIMITS), Ok(Some(Frame::Array(12))));
+        assert_eq!(framer.next(&buffer, LIMITS), Ok(Some(Frame::Array(12, 3))));
     }
 
     #[test]

@@ -12,6 +12,6 @@ mod framing;
 mod replies;
 mod request;
 
-pub(crate) use framing::{Frame, Framer, Limits, ProtocolError};
-pub(crate) use replies::{Replies, Version, digits};
+pub(crate) use framing::{Frame, Framer, Limits, MAX_LINE, ProtocolError};
+pub(crate) use replies::{Replies, SHORT, Version, digits};
 pub(crate) use request::{Request, parse_integer};

@@ -1,4 +1,7 @@
 //! Answers, written one behind the other into the buffer that goes out in one write.
+//!
+//! **Place**: a buffer does not grow under an answer. One that finds no place in it is taken back, and its command is run
+//! again when there is place. So a command that changes something answers shortly, or looks for place before.
 
 use bytes::{BufMut, BytesMut};
 use redis_protocol::resp2::encode::extend_encode_borrowed as encode2;
@@ -13,10 +16,18 @@ pub(crate) enum Version {
     Resp3,
 }
 
+/// The longest answer that a command may give without asking whether there is place; the longest error.
+pub(crate) const SHORT: usize = 1 << 10;
+
+/// The most bytes around a text, or of a number.
+const AROUND: usize = 32;
+
 /// The answers of a batch.
 pub(crate) struct Replies {
     pub(crate) buffer: BytesMut,
     pub(crate) version: Version,
+    /// Bytes that found no place.
+    missed: usize,
 }
 
 impl Replies {
@@ -24,7 +35,40 @@ impl Replies {
         Self {
             buffer,
             version: Version::Resp2,
+            missed: 0,
         }
+    }
+
+    /// Whether `bytes` more have a place. If not, the answer is going to be taken back.
+    #[inline]
+    pub(crate) fn has_place(&mut self, bytes: usize) -> bool {
+        let fits = self.missed == 0 && bytes <= self.buffer.capacity() - self.buffer.len();
+        if !fits {
+            self.missed += bytes;
+        }
+        fits
+    }
+
+    /// Whether all texts of `lengths` bytes have a place, and the header before them.
+    pub(crate) fn has_place_for(&mut self, lengths: impl Iterator<Item = usize>) -> bool {
+        self.has_place(AROUND + lengths.map(|length| length + AROUND).sum::<usize>())
+    }
+
+    /// Whether a part of the answer has found no place.
+    pub(crate) fn has_missed(&self) -> bool {
+        self.missed > 0
+    }
+
+    /// Takes an answer back, which begins at `start`, if not all of it has found a place. How many bytes it takes.
+    #[inline]
+    pub(crate) fn take_back(&mut self, start: usize) -> Option<usize> {
+        if self.missed == 0 {
+            return None;
+        }
+        let length = self.buffer.len() - start + self.missed;
+        self.buffer.truncate(start);
+        self.missed = 0;
+        Some(length)
     }
 
     pub(crate) fn ok(&mut self) {
@@ -32,24 +76,24 @@ impl Replies {
     }
 
     pub(crate) fn simple(&mut self, text: &str) {
-        self.frame2(&Frame2::SimpleString(text.as_bytes()));
+        self.frame2(&Frame2::SimpleString(text.as_bytes()), text.len());
     }
 
     /// `text` begins with a word in capitals that says what kind of error it is.
     pub(crate) fn error(&mut self, text: &str) {
         // An error is one line.
         let line = text.replace(['\r', '\n'], " ");
-        self.frame2(&Frame2::Error(&line));
+        encode2(&mut self.buffer, &Frame2::Error(&line), false).expect("the buffer is made long enough");
     }
 
     pub(crate) fn bulk(&mut self, bytes: &[u8]) {
-        self.frame2(&Frame2::BulkString(bytes));
+        self.frame2(&Frame2::BulkString(bytes), bytes.len());
     }
 
     pub(crate) fn null(&mut self) {
         match self.version {
-            Version::Resp2 => self.frame2(&Frame2::Null),
-            Version::Resp3 => self.frame3(&Frame3::Null),
+            Version::Resp2 => self.header(b'$', -1),
+            Version::Resp3 => self.frame3(&Frame3::Null, 0),
         }
     }
 
@@ -65,11 +109,14 @@ impl Replies {
     pub(crate) fn text(&mut self, text: &str) {
         match self.version {
             Version::Resp2 => self.bulk(text.as_bytes()),
-            Version::Resp3 => self.frame3(&Frame3::VerbatimString {
-                data: text.as_bytes(),
-                format: VerbatimStringFormat::Text,
-                attributes: None,
-            }),
+            Version::Resp3 => {
+                let frame = Frame3::VerbatimString {
+                    data: text.as_bytes(),
+                    format: VerbatimStringFormat::Text,
+                    attributes: None,
+                };
+                self.frame3(&frame, text.len());
+            }
         }
     }
 
@@ -108,22 +155,30 @@ impl Replies {
         all.for_each(|bytes| self.bulk(bytes));
     }
 
-    /// What both protocols write alike.
-    fn frame2(&mut self, frame: &Frame2<'_>) {
-        encode2(&mut self.buffer, frame, false).expect("the buffer was made long enough for the frame");
+    /// What both protocols write alike, around a text of `length` bytes.
+    fn frame2(&mut self, frame: &Frame2<'_>, length: usize) {
+        if self.has_place(length + AROUND) {
+            encode2(&mut self.buffer, frame, false).expect("the buffer is made long enough for the frame");
+        }
     }
 
-    fn frame3(&mut self, frame: &Frame3<'_>) {
-        encode3(&mut self.buffer, frame, false).expect("the buffer was made long enough for the frame");
+    fn frame3(&mut self, frame: &Frame3<'_>, length: usize) {
+        if self.has_place(length + AROUND) {
+            encode3(&mut self.buffer, frame, false).expect("the buffer is made long enough for the frame");
+        }
     }
 
     /// A kind and a number. Written here and not by `redis-protocol`, which wants the elements of an array in a vector,
     /// those of a map in a `HashMap`, and takes the length of a number from its logarithm, which is one too many for
     /// 999,999,999,999,999,999 and leaves a zero byte behind it.
     fn header(&mut self, kind: u8, number: i64) {
-        self.buffer.put_u8(kind);
-        self.buffer.put_slice(digits(number, &mut [0; 20]));
-        self.buffer.put_slice(b"\r\n");
+        let mut text = [0; 20];
+        let digits = digits(number, &mut text);
+        if self.has_place(digits.len() + 3) {
+            self.buffer.put_u8(kind);
+            self.buffer.put_slice(digits);
+            self.buffer.put_slice(b"\r\n");
+        }
     }
 }
 
@@ -151,7 +206,7 @@ mod tests {
     use super::*;
 
     fn written(version: Version, write: impl FnOnce(&mut Replies)) -> String {
-        let mut replies = Replies::new(BytesMut::new());
+        let mut replies = Replies::new(BytesMut::with_capacity(SHORT));
         replies.version = version;
         write(&mut replies);
         String::from_utf8_lossy(&replies.buffer).into_owned()
@@ -177,6 +232,27 @@ mod tests {
                 expected
             );
         }
+    }
+
+    #[test]
+    fn an_answer_without_place_is_taken_back_and_tells_how_much_it_needs() {
+        let value = [b'v'; 100];
+        let write = |replies: &mut Replies| replies.bulks([value.as_slice(); 100].into_iter());
+        let mut replies = Replies::new(BytesMut::with_capacity(SHORT));
+        replies.ok();
+        let (start, capacity) = (replies.buffer.len(), replies.buffer.capacity());
+        write(&mut replies);
+        assert!(replies.has_missed());
+        let length = replies.take_back(start).expect("it has no place");
+        assert_eq!(
+            (replies.buffer.len(), replies.buffer.capacity()),
+            (start, capacity)
+        );
+        assert!(length >= 100 * value.len());
+        replies.buffer = BytesMut::with_capacity(length);
+        write(&mut replies);
+        assert_eq!(replies.take_back(0), None);
+        assert!(replies.buffer.len() <= length && replies.buffer.len() > 100 * value.len());
     }
 
     #[test]

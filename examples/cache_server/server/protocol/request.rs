@@ -3,7 +3,7 @@
 use redis_protocol::resp2::decode::decode_range;
 use redis_protocol::resp2::types::RangeFrame;
 
-use super::ProtocolError;
+use super::{Frame, ProtocolError};
 
 /// A request: the command's name and its arguments.
 pub(crate) struct Request<'a> {
@@ -12,8 +12,28 @@ pub(crate) struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// Bytes that it takes to take `frame` apart: a vector that grows has up to twice the room it needs.
+    pub(crate) fn bytes_for(frame: Frame) -> usize {
+        2 * frame.words() * size_of::<RangeFrame>()
+    }
+
+    /// Takes `frame`, at the start of `buffer`, apart; none if it asks nothing.
+    pub(crate) fn from_frame(
+        frame: Frame,
+        buffer: &'a [u8],
+        unquoted: &'a mut Vec<u8>,
+    ) -> Result<Option<Self>, ProtocolError> {
+        let text = &buffer[..frame.len()];
+        let request = match frame {
+            Frame::Array(..) => Self::from_array(text)?,
+            Frame::Inline(_) => Self::from_line(text, unquoted)?,
+            Frame::Empty(_) => return Ok(None),
+        };
+        Ok((request.len() > 0).then_some(request))
+    }
+
     /// Takes an array of strings apart, without copying them.
-    pub(crate) fn from_array(frame: &'a [u8]) -> Result<Self, ProtocolError> {
+    fn from_array(frame: &'a [u8]) -> Result<Self, ProtocolError> {
         match decode_range(frame) {
             Ok(Some((RangeFrame::Array(words), _))) => Ok(Self { buffer: frame, words }),
             Ok(_) => Err(ProtocolError("expected an array".into())),
@@ -22,7 +42,7 @@ impl<'a> Request<'a> {
     }
 
     /// Takes a line apart. Its words, without quotes and escapes, are put into `unquoted`.
-    pub(crate) fn from_line(line: &[u8], unquoted: &'a mut Vec<u8>) -> Result<Self, ProtocolError> {
+    fn from_line(line: &[u8], unquoted: &'a mut Vec<u8>) -> Result<Self, ProtocolError> {
         unquoted.clear();
         let mut words = Vec::new();
         let mut rest = line.trim_ascii();

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::entries::Index;
 
-/// What a key with a deadline costs in the tree, in bytes: two words, in nodes that are two thirds full.
-const BYTES: usize = 27;
+/// What a key with a deadline costs in the tree: two words, in nodes that are two thirds full.
+pub(crate) const BYTES_OF_DEADLINE: usize = 27;
 
 /// Deadlines in their order.
 #[derive(Debug, Default)]
@@ -41,6 +41,6 @@ impl Deadlines {
 
     /// Bytes of the tree, near enough.
     pub(super) fn bytes(&self) -> usize {
-        self.all.len() * BYTES
+        self.all.len() * BYTES_OF_DEADLINE
     }
 }

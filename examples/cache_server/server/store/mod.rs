@@ -21,6 +21,7 @@ mod value;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 
+pub(crate) use deadlines::BYTES_OF_DEADLINE;
 use deadlines::Deadlines;
 use entries::{Entries, Entry, Index};
 pub(crate) use value::{End, Hash, List, Value};
@@ -208,20 +209,29 @@ impl Keyspace {
         )
     }
 
-    /// Moves up to `count` entries, from the `from`-th place on, to other blocks: into the slabs that are fullest, so that the
-    /// others become empty. Says where to go on; none at the end. Values above `largest` stay where they are.
-    pub(crate) fn relocate(&mut self, from: u32, count: usize, largest: usize) -> Option<u32> {
+    /// Moves up to `count` entries of up to `bytes` together, from the `from`-th place on, to other blocks: into the slabs that
+    /// are fullest, so that the others become empty. Says where to go on; none at the end. Values above `largest` stay
+    /// where they are.
+    pub(crate) fn relocate(&mut self, from: u32, count: usize, bytes: usize, largest: usize) -> Option<u32> {
         let places = self.entries.range(from, count);
-        let next = (places.len() == count).then(|| from + count as u32);
+        let mut next = (places.len() == count).then(|| from + count as u32);
         // First all the new, then away with the old: else each would move to where the one before it was.
         let mut old = Vec::with_capacity(places.len());
-        for entry in places.iter_mut().flatten() {
+        let mut left = bytes;
+        for (index, place) in (from..).zip(places) {
+            let Some(entry) = place else { continue };
             let before = entry.bytes();
-            if before <= largest {
-                let copy = entry.copied();
-                self.entry_bytes = self.entry_bytes + copy.bytes() - before;
-                old.push(std::mem::replace(entry, copy));
+            if before > largest {
+                continue;
             }
+            if before > left && !old.is_empty() {
+                next = Some(index);
+                break;
+            }
+            left = left.saturating_sub(before);
+            let copy = entry.copied();
+            self.entry_bytes = self.entry_bytes + copy.bytes() - before;
+            old.push(std::mem::replace(entry, copy));
         }
         next
     }

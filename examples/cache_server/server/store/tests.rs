@@ -134,6 +134,40 @@ fn everything_is_counted_and_given_back() {
     assert_eq!(space.counts.expired, 10_000, "counts are kept");
 }
 
+#[test]
+fn entries_are_moved_in_batches_of_so_many_bytes() {
+    let mut space = Keyspace::new();
+    for number in 0..1000u32 {
+        space.insert(&number.to_le_bytes(), Value::string(&[7; 1000]), None);
+    }
+    let address = |space: &mut Keyspace, number: u32| match space.peek(&number.to_le_bytes(), 0) {
+        Some(Value::String(bytes)) => bytes.as_ptr() as usize,
+        _ => panic!("it is there"),
+    };
+    let before: Vec<_> = (0..1000).map(|number| address(&mut space, number)).collect();
+    let (mut next, mut batches, mut moved) = (Some(0), 0, 0);
+    while let Some(from) = next {
+        next = space.relocate(from, 400, 100 << 10, 16 << 10);
+        batches += 1;
+        let now = (0..1000).filter(|&number| address(&mut space, number) != before[number as usize]);
+        let count = now.count();
+        assert!((count - moved) * 1000 <= 100 << 10, "{} at once", count - moved);
+        moved = count;
+    }
+    assert!(batches >= 10 && moved == 1000, "{moved} moved in {batches}");
+    assert_eq!(
+        space.relocate(0, 400, 1, 999),
+        Some(400),
+        "what is too large is passed over"
+    );
+    assert_eq!(
+        space.relocate(0, 1, 1, 16 << 10),
+        Some(1),
+        "one at least is moved"
+    );
+    space.assert_invariants();
+}
+
 #[derive(Clone, Debug)]
 enum Operation {
     Insert {
@@ -389,7 +423,7 @@ fn apply(operation: &Operation, space: &mut Keyspace, model: &mut Model, now: &m
         Operation::Relocate(count) => {
             let mut next = Some(0);
             while let Some(from) = next {
-                next = space.relocate(from, count, 1000);
+                next = space.relocate(from, count, 500, 1000);
             }
         }
         Operation::Clear => {

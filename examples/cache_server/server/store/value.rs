@@ -39,10 +39,8 @@ impl Value {
     pub(crate) fn growth(&self, more: usize) -> usize {
         match self {
             Value::String(_) => 0,
-            Value::Hash(hash) if hash.fields.len() + more <= hash.fields.capacity() => 0,
-            Value::Hash(hash) => 2 * hash.fields.allocation_size() + 80 * more,
-            Value::List(list) if list.items.len() + more <= list.items.capacity() => 0,
-            Value::List(list) => 2 * size_of::<Box<[u8]>>() * (list.items.capacity() + more),
+            Value::Hash(hash) => hash.growth(more),
+            Value::List(list) => list.growth(more),
         }
     }
 
@@ -74,6 +72,15 @@ pub(crate) struct Hash {
 }
 
 impl Hash {
+    /// Bytes that its table may need for so many more fields. While it moves there are two: the old has half the room of the
+    /// new, which may have twice what it needs.
+    pub(crate) fn growth(&self, more: usize) -> usize {
+        if self.fields.len() + more <= self.fields.capacity() {
+            return 0;
+        }
+        2 * self.fields.allocation_size() + 120 * more
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.fields.len()
     }
@@ -134,6 +141,14 @@ pub(crate) enum End {
 }
 
 impl List {
+    /// Bytes that so many more items may need beside their own: as for [`Hash::growth`].
+    pub(crate) fn growth(&self, more: usize) -> usize {
+        if self.items.len() + more <= self.items.capacity() {
+            return 0;
+        }
+        3 * size_of::<Box<[u8]>>() * (self.items.capacity() + more)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.items.len()
     }
@@ -156,6 +171,15 @@ impl List {
             self.items.shrink_to(2 * self.items.len());
         }
         Some(item)
+    }
+
+    /// The items that `count` times [`Self::pop`] would take.
+    pub(crate) fn at_end(&self, end: End, count: usize) -> impl ExactSizeIterator<Item = &[u8]> {
+        let start = match end {
+            End::Left => 0,
+            End::Right => self.len().saturating_sub(count),
+        };
+        self.range(start, count)
     }
 
     /// The items from `start` on, of those at most `count`.
