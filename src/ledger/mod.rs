@@ -38,12 +38,13 @@ mod group;
 mod holding;
 mod overdraft;
 mod published;
+mod waiting;
 
 pub(crate) use account::Account;
 pub use account::OnLimit;
 pub(crate) use group::{GROUPS, Group};
 pub(crate) use holding::MOST_CHARGED;
-pub(crate) use published::{Waiter, Wanted};
+pub(crate) use waiting::{Waiter, Wanted};
 
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 
@@ -145,14 +146,7 @@ pub(crate) struct Ledger {
     groups: [Group; GROUPS],
     /// Whether one of them has changed since the last round.
     is_group_changed: AtomicBool,
-    /// Pages that somebody waits for to be promised; 0: nobody does.
-    wanted: AtomicU64,
-    /// In which group.
-    wanted_in: AtomicU16,
-    /// By whom.
-    wanted_by: AtomicU64,
-    /// How often somebody asked in vain.
-    asked_in_vain: AtomicU64,
+    waiting: waiting::Place,
 }
 
 impl Ledger {
@@ -173,10 +167,7 @@ impl Ledger {
                 holders: [const { AtomicU32::new(0) }; HOLDERS],
                 groups: array_of![Group::new(); GROUPS],
                 is_group_changed: AtomicBool::new(false),
-                wanted: AtomicU64::new(0),
-                wanted_in: AtomicU16::new(0),
-                wanted_by: AtomicU64::new(0),
-                asked_in_vain: AtomicU64::new(0),
+                waiting: waiting::Place::new(),
             }
         }
     }

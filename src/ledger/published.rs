@@ -7,41 +7,6 @@ use core::time::Duration;
 use super::{Account, LEVEL_SHIFT, Ledger, NO_LEVEL, NO_LIMIT, Pages};
 use crate::base::sync::Ordering;
 
-/// How long what somebody waits for is held back from others at most, if he does not ask again.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// Who waits for a reservation.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Waiter {
-    /// The tenant with this tag.
-    Tenant(u64),
-    /// A group.
-    Group(u16),
-    /// Somebody who is not there yet: one who asks for the same again is the same.
-    Newcomer,
-}
-
-impl Waiter {
-    /// A number of his own where he waits for `pages`. Tags and pages are below 2^62.
-    fn number(self, pages: Pages) -> u64 {
-        match self {
-            Self::Tenant(tag) => tag,
-            Self::Group(number) => 1 << 63 | u64::from(number),
-            Self::Newcomer => 1 << 62 | pages,
-        }
-    }
-}
-
-/// What somebody waits for to be promised.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Wanted {
-    pub(crate) pages: Pages,
-    /// The group of who waits; 0: none.
-    pub(crate) group: u16,
-    /// Which time it is that somebody asked in vain.
-    pub(crate) number: u64,
-}
-
 impl Ledger {
     // --- What is refused, and who hears of it ---
 
@@ -106,66 +71,6 @@ impl Ledger {
     pub(crate) fn take_touched_groups(&self) -> bool {
         // AcqRel: as in `touch_groups`.
         self.is_group_changed.swap(false, Ordering::AcqRel)
-    }
-
-    /// Notes that a reservation of `pages` more could not be promised, in this group, because they are lent: rounds hold them
-    /// back from others until he asks again, or for as long as he was told to wait. One caller at a time.
-    ///
-    /// There is one place for all who wait: a round holds back for the one who asked last. So each holds back at least what the
-    /// one wants who wants least; he is served, and then the next. Nobody starves (`tests/sharing.rs` has two), but the one who
-    /// wants most is served last.
-    pub(crate) fn want(&self, pages: Pages, group: u16, who: Waiter) {
-        // Relaxed, but for the number: the next round acts on it, or the one after.
-        self.wanted_in.store(group, Ordering::Relaxed);
-        self.wanted_by.store(who.number(pages), Ordering::Relaxed);
-        self.wanted.store(pages.max(1), Ordering::Relaxed);
-        // Release: pairs with `wanted`, which sees what this time is about.
-        self.asked_in_vain.fetch_add(1, Ordering::Release);
-        self.is_contended.store(true, Ordering::Relaxed);
-        self.alarm();
-    }
-
-    /// Notes that `who` waits no longer: he was promised `pages` more, or is gone. One caller at a time.
-    pub(crate) fn meet(&self, pages: Pages, who: Waiter) {
-        // Relaxed, all: as in `want`.
-        if self.wanted_by.load(Ordering::Relaxed) == who.number(pages) {
-            self.wait_for_nobody();
-        }
-    }
-
-    /// Notes that nobody waits in this group any more, which is gone. One caller at a time.
-    pub(crate) fn meet_all_in(&self, group: u16) {
-        // Relaxed: as in `want`.
-        if self.wanted_in.load(Ordering::Relaxed) == group {
-            self.wait_for_nobody();
-        }
-    }
-
-    /// Notes that nobody waits any more.
-    pub(crate) fn wait_for_nobody(&self) {
-        // Relaxed: as in `want`.
-        self.wanted.store(0, Ordering::Relaxed);
-    }
-
-    /// When who was not promised something should ask again: when it is expected to be there, or once a minute until then, for
-    /// it is not held back for him for ever. [`Duration::MAX`]: nothing comes back.
-    pub(crate) fn ask_again(&self) -> Duration {
-        match self.eta() {
-            Duration::MAX => Duration::MAX,
-            eta => eta.min(LONGEST_WAIT),
-        }
-    }
-
-    /// What somebody waits for.
-    pub(crate) fn wanted(&self) -> Option<Wanted> {
-        // Acquire: as in `want`. What is read beside it may be of a later time; the next round sees that.
-        let number = self.asked_in_vain.load(Ordering::Acquire);
-        let pages = self.wanted.load(Ordering::Relaxed);
-        (pages > 0).then(|| Wanted {
-            pages,
-            group: self.wanted_in.load(Ordering::Relaxed),
-            number,
-        })
     }
 
     // --- What was decided ---
@@ -292,35 +197,5 @@ impl Ledger {
         let share = Pages::try_from(share).unwrap_or(NO_LIMIT);
         let protected = account.protected().max(account.wish());
         protected.saturating_add(share).min(account.limit())
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_waits_is_met_by_himself_or_by_the_end_of_his_group() {
-        let ledger = Ledger::new();
-        assert_eq!(ledger.wanted(), None);
-        for (who, same, others) in [
-            (Waiter::Tenant(5), (1, Waiter::Tenant(5)), (10, Waiter::Tenant(6))),
-            (Waiter::Newcomer, (10, Waiter::Newcomer), (48, Waiter::Newcomer)),
-            (Waiter::Group(3), (10, Waiter::Group(3)), (10, Waiter::Group(4))),
-        ] {
-            ledger.want(10, 3, who);
-            let first = ledger.wanted().expect("somebody waits");
-            assert_eq!((first.pages, first.group), (10, 3));
-            ledger.want(10, 3, who);
-            assert_ne!(ledger.wanted(), Some(first), "another time");
-            ledger.meet(others.0, others.1);
-            ledger.meet_all_in(2);
-            assert!(ledger.wanted().is_some(), "{who:?}");
-            ledger.meet(same.0, same.1);
-            assert_eq!(ledger.wanted(), None, "{who:?}");
-            ledger.want(10, 3, who);
-            ledger.meet_all_in(3);
-            assert_eq!(ledger.wanted(), None, "{who:?}");
-        }
     }
 }
