@@ -108,8 +108,8 @@ impl Control {
         self.asked.retain(|tenant, _| self.subscribers.has(*tenant));
     }
 
-    /// Finds out whom to call after a round. While all are not short of anything, nor the group of anybody whom the round looked
-    /// at, it looks only at those, for their own limits, and at those who were asked before.
+    /// Finds out whom to call after a round. While memory is not short, nor a group looked at that has a limit, these are
+    /// among those whom the round looked at, for their own limits, and those who were asked before.
     pub(super) fn ask(&mut self, report: &mut RoundReport) -> Vec<Call> {
         let subscribers = core::mem::take(&mut self.subscribers);
         let debt = pages_within(report.debt);

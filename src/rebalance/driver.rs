@@ -144,8 +144,8 @@ impl Rebalancer {
         })
     }
 
-    /// Does a round now, `now` being the time on any clock that does not go back, of which only the differences count; and calls, on this thread, the callbacks
-    /// that the round finds reason to call.
+    /// Does a round now, `now` being the time on any clock that does not go back, of which only the differences count; and
+    /// calls, on this thread, the callbacks that the round finds reason to call.
     ///
     /// The same readings at the same times give the same decisions. While a rebalancer is spawned, and inside a policy, it
     /// does nothing and returns a report of round 0. From the first tick on until this is dropped,

@@ -26,7 +26,8 @@ const STRETCH: usize = 256;
 const TRIMMED: usize = 16;
 
 impl Control {
-    /// Tells the accounts. The first round of a driver tells all levels, and who is frozen, since the one before it may have let go of them.
+    /// Tells the accounts. The first round of a driver tells all levels, and who is frozen, since the one before it may have
+    /// let go of them.
     pub(super) fn publish(
         &mut self,
         world: &impl World,
