@@ -110,7 +110,9 @@ impl Rebalancer {
 
     /// Does rounds on a thread of their own, until the handle is [stopped](RebalancerHandle::stop) or dropped. Once a
     /// second it also gives memory back to the operating system that has been empty for the purge delay, and lets ids of
-    /// retired tenants go that have drained. The thread blocks all signals. A child of a fork has none until it spawns one.
+    /// retired tenants go that have drained. The thread blocks all signals. A child of a fork has none until it spawns one;
+    /// which, like every `std::thread::spawn` in a child, may hang in the standard library if another thread of the parent was
+    /// beginning or ending when it forked. [`tick`](Self::tick) does not.
     ///
     /// # Errors
     ///
