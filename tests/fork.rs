@@ -232,25 +232,13 @@ fn threads_may_fork_at_the_same_time() {
 /// A thread that the allocator does not know yet, because nothing of Rust has run on it.
 #[test]
 fn a_thread_may_fork_before_it_allocates() {
-    extern "C" fn bare(_: *mut libc::c_void) -> *mut libc::c_void {
-        std::ptr::without_provenance_mut(usize::from(fork_and(everything)))
-    }
     well_in_child("a_thread_may_fork_before_it_allocates", 60, || {
         let stop = Arc::new(AtomicBool::new(false));
         let workers = load(2, &stop);
         for _ in 0..50 {
-            let mut thread = std::mem::MaybeUninit::uninit();
-            let mut result = std::ptr::null_mut();
-            // SAFETY: a thread of its own that is joined.
-            unsafe {
-                let null = std::ptr::null_mut();
-                assert_eq!(
-                    libc::pthread_create(thread.as_mut_ptr(), std::ptr::null(), bare, null),
-                    0
-                );
-                assert_eq!(libc::pthread_join(thread.assume_init(), &raw mut result), 0);
-            }
-            assert_eq!(result.addr(), 1);
+            let mut is_well = false;
+            on_another_thread(|| is_well = fork_and(everything));
+            assert!(is_well);
         }
         stop.store(true, Ordering::Relaxed);
         workers.into_iter().for_each(|worker| worker.join().unwrap());

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::control::Control;
+use super::known::Known;
 use super::round_report::RoundReport;
 use super::subscriptions::{self, Call, PressureEvent};
 use super::{Pressure, pressure};
@@ -119,12 +120,8 @@ impl Control {
                 self.ask_one(*tenant, debt, report, &mut calls);
             }
         } else {
-            let observed = self
-                .ids
-                .iter()
-                .filter_map(|id| self.known.get(*id as usize)?.as_deref());
-            let observed = observed.map(|known| TenantId::of(known.tag));
-            let mut tenants: Vec<TenantId> = observed.filter(|tenant| subscribers.has(*tenant)).collect();
+            let looked_at = self.looked_at().map(|known| TenantId::of(known.tag));
+            let mut tenants: Vec<TenantId> = looked_at.filter(|tenant| subscribers.has(*tenant)).collect();
             tenants.extend(self.asked.keys());
             for tenant in tenants {
                 self.ask_one(tenant, debt, report, &mut calls);
@@ -137,12 +134,14 @@ impl Control {
     /// Whether the round looked at a tenant of a group with a limit: it may be the others of it who should free something.
     fn is_group_looked_at(&self) -> bool {
         let ledger = &heap::heap().shared.ledger;
-        let looked_at = self
-            .ids
-            .iter()
-            .filter_map(|id| self.known.get(*id as usize)?.as_deref());
-        let mut groups = looked_at.filter_map(|known| ledger.group(known.group));
+        let mut groups = self.looked_at().filter_map(|known| ledger.group(known.group));
         groups.any(|group| group.limit() < NO_LIMIT)
+    }
+
+    /// Whom the round looked at.
+    fn looked_at(&self) -> impl Iterator<Item = &Known> {
+        let known = |id: &u16| self.known.get(*id as usize)?.as_deref();
+        self.ids.iter().filter_map(known)
     }
 
     fn ask_one(&mut self, tenant: TenantId, debt: Pages, report: &mut RoundReport, calls: &mut Vec<Call>) {

@@ -40,7 +40,7 @@ pub(super) struct Waiting {
     wanted: Wanted,
     /// The number under which the solver counts him: one that no tenant that is known has.
     number: Option<u16>,
-    /// How long others do without for his sake.
+    /// Until when others do without for his sake.
     until: Duration,
 }
 

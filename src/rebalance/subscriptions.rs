@@ -164,7 +164,7 @@ impl Drop for Subscription {
         });
         // **Unheld**.
         drop(callback);
-        // Nobody is asked any more, so nobody is unresponsive.
+        // The next round looks: if it was the last one of the tenant, that is not unresponsive any more.
         heap::heap().shared.ledger.touch(self.tenant.index());
         pool.references.remove();
     }

@@ -264,6 +264,13 @@ MUTATIONS = [
     ("options may be set twice", "heap.rs",
      "    if start::IS_CONFIGURED.swap(true, Ordering::AcqRel) {", "    if start::IS_CONFIGURED.swap(true, Ordering::AcqRel) && config.get_capacity().is_some() {",
      "errors", "options_take_effect_once"),
+    # Everything in any order.
+    ("a charge may exceed the limit", "ledger/mod.rs",
+     ".filter(|new| new.charged() <= limit)", ".filter(|new| new.charged() <= limit.saturating_mul(2))",
+     "interplay", "any_order_of_everything_leaves_nothing_over"),
+    ("an arena keeps a chunk", "tenant/arena/chunks.rs",
+     "self.for_each_chunk(|chunk| unsafe { self.give(chunk) });", "self.for_each_chunk(|chunk| unsafe { if !self.chunk.get().is_some_and(|first| first != chunk) { self.give(chunk) } });",
+     "interplay", "any_order_of_everything_leaves_nothing_over"),
     # Rounds: for whom, and for how long.
     ("what can never be had binds everybody", "ledger/published.rs",
      "if !self.can_ever(account, pages) {", "if pages == u64::MAX {",

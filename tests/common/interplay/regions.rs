@@ -21,7 +21,8 @@ impl Interplay {
                 owner: who,
                 pieces: Vec::new(),
             }),
-            Err(_) => self.justify(who, need(size as usize), false),
+            // Its first chunk has a head.
+            Err(_) => self.justify(who, need(size as usize + 64), false),
         }
     }
 
