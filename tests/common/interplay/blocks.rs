@@ -40,6 +40,9 @@ impl Interplay {
                 }
                 let owner = if party.is_retired { ROOT } else { who };
                 self.keep(start, layout, owner, door);
+                if door == Door::Ambient {
+                    self.excuse(who);
+                }
             }
             None => self.justify(who, need(layout.size()), door == Door::Ambient),
         }
@@ -171,5 +174,9 @@ impl Interplay {
             self.justify(owner, need(size), door == Door::Ambient);
         }
         self.keep(now, layout, owner, door);
+        // To become smaller may need another block first.
+        if door == Door::Ambient || !grows {
+            self.excuse(owner);
+        }
     }
 }

@@ -63,7 +63,7 @@ struct Party {
     handle: TenantAlloc,
     group: Option<u32>,
     on_limit: OnLimit,
-    /// Charged when the limit was last set, in so far as it still is.
+    /// Charged when the limit was last set, or went beyond it as overdraft, in so far as it still is.
     excused: u64,
     is_retired: bool,
     /// Credit that nobody knows the rest of.
