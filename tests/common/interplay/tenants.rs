@@ -133,8 +133,11 @@ impl Interplay {
         match bytes.below(3) {
             0 => assert_eq!(tenant.set_weight(1 + bytes.below(200) as u32).is_ok(), may),
             1 => {
-                party.on_limit = bytes.on_limit();
-                assert_eq!(tenant.set_on_limit(party.on_limit).is_ok(), may);
+                let on_limit = bytes.on_limit();
+                assert_eq!(tenant.set_on_limit(on_limit).is_ok(), may);
+                if may {
+                    party.on_limit = on_limit;
+                }
             }
             _ => {
                 let asked = bytes.promise();
