@@ -10,14 +10,14 @@ use crate::base::sync::Ordering;
 impl Ledger {
     // --- What is refused, and who hears of it ---
 
-    /// Counts that `account` was refused `pages` for good. What it could never have, others need not make room for: that is
-    /// counted as a refusal of nothing.
+    /// Counts that `account` was refused `pages` for good. What it could never have, or not have now by its own limit, others
+    /// need not make room for: that is counted as a refusal of nothing.
     pub(crate) fn deny(&self, account: &Account, pages: Pages) {
-        if !self.can_ever(account, pages) {
+        let charged = account.charged();
+        if !self.can_ever(account, pages) || charged + pages > account.limit() {
             return account.count_denied(0);
         }
         account.count_denied(pages);
-        let charged = account.charged();
         let may_have = self.allowance(account).max(account.entitlement());
         if charged < may_have.min(account.limit()) {
             // Relaxed, both: as in `take`.
@@ -67,7 +67,7 @@ impl Ledger {
     }
 
     /// Whether a group was touched since this was last asked. Asked after [`take_dirty`](Self::take_dirty), it knows the
-    /// group of whoever was found there.
+    /// group of whoever was found there, unless the number has gone to another since.
     pub(crate) fn take_touched_groups(&self) -> bool {
         // AcqRel: as in `touch_groups`.
         self.is_group_changed.swap(false, Ordering::AcqRel)

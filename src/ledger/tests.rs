@@ -37,3 +37,18 @@ fn assert_invariants(ledger: &Ledger, accounts: &[&Account]) {
         );
     }
 }
+
+#[cfg(not(loom))]
+#[test]
+fn what_ones_own_limit_forbids_is_nobody_elses_matter() {
+    let (ledger, account) = (Ledger::new(), Account::new(1));
+    ledger.set_capacity(1000);
+    (account.set_limit(100), account.set_weight(100));
+    assert!(ledger.charge(&account, 90, Purpose::Fallible).is_ok());
+    ledger.deny(&account, 11);
+    assert!(!ledger.is_contended() && !ledger.is_alarmed());
+    assert_eq!((account.denied(), account.denied_pages()), (1, 0));
+    ledger.deny(&account, 10);
+    assert!(ledger.is_contended() && ledger.is_alarmed());
+    assert_eq!((account.denied(), account.denied_pages()), (2, 10));
+}

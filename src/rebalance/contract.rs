@@ -8,7 +8,7 @@
 //! ```
 //!
 //! - **Conserved**: the entitlements add up to min(C − H, Σm), to the page, where a group counts with the smaller of its
-//!   own limit and its tenants'; those in a group to the group's share.
+//!   own limit and its tenants', and who drains with its reservation; those in a group to the group's share.
 //! - **Bounded**: r ≤ E ≤ m, for tenants and groups.
 //! - **Monotone**: more weight never gives less, within a page.
 //! - **Neutral**: a join or leave changes those who are at neither bound in proportion to their weights, within a page.
@@ -32,6 +32,15 @@ pub(crate) struct Contract {
 }
 
 impl Contract {
+    /// What it can be entitled to: one that drains grows no more.
+    pub(super) fn most(&self) -> u64 {
+        if self.weight == 0 {
+            self.reservation
+        } else {
+            self.limit
+        }
+    }
+
     /// The part of an amount that it can claim, where others claim `reserved` through it.
     fn claim(&self, reserved: u64, limit: u64) -> Claim {
         let floor = self.reservation.max(reserved).min(MOST);
@@ -82,9 +91,7 @@ pub(crate) fn entitlements(
     for (group, contract) in groups {
         let contracts = || members(*group).iter().map(|(_, index)| &parties[*index].contract);
         let reserved = contracts().map(|contract| contract.reservation.min(MOST)).sum();
-        let limit = contracts()
-            .map(|contract| contract.limit)
-            .fold(0, u64::saturating_add);
+        let limit = contracts().map(Contract::most).fold(0, u64::saturating_add);
         claims.push(contract.claim(reserved, limit));
     }
     let shares = fill(lendable, &claims);

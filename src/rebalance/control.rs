@@ -134,7 +134,7 @@ impl Control {
             let looked = self.look(world, &mut solver, policy, *id, report.round, &mut to_price);
             report.observed += u64::from(looked.is_some());
         }
-        self.wait(world, &mut solver);
+        self.wait(world, &mut solver, policy);
         // 4. What to do about it, done.
         solver.set_tau(policy.tau());
         let decisions = solver.take_decisions(ledger.surplus());

@@ -105,20 +105,32 @@ impl Control {
         }
     }
 
+    /// The same, if a group is not known yet: it may have come, and somebody in it, after groups were looked at.
+    fn meet_group(&mut self, world: &impl World, solver: &mut Solver, policy: &mut Guarded, group: u16) {
+        if group > 0 && self.groups.get(group as usize).is_none_or(Option::is_none) {
+            self.meet_groups(world, solver, policy);
+        }
+    }
+
     /// Tells solver and policy if this number is another tenant's now, or nobody's, or under another contract.
     pub(super) fn meet(&mut self, world: &impl World, solver: &mut Solver, policy: &mut Guarded, id: u16) {
+        let Some(Place {
+            account,
+            tag,
+            is_live,
+        }) = world.place(id)
+        else {
+            return;
+        };
+        let group = account.group();
+        self.meet_group(world, solver, policy, group);
         let index = id as usize;
         if index >= self.known.len() {
             self.known.resize_with(index + 1, || None);
         }
-        let (Some(entry), Some(place)) = (self.known.get_mut(index), world.place(id)) else {
+        let Some(entry) = self.known.get_mut(index) else {
             return;
         };
-        let Place {
-            account,
-            tag,
-            is_live,
-        } = place;
         if let Some(waiting) = &mut self.waiting
             && waiting.number.take_if(|number| *number == id).is_some()
         {
@@ -140,7 +152,6 @@ impl Control {
             reservation: account.reservation(),
             limit: account.limit().max(account.reservation()),
         };
-        let group = account.group();
         if is_joining || known.contract != contract || known.group != group {
             (known.contract, known.group) = (contract, group);
             solver.join(id, contract, (group > 0).then_some(group));
@@ -151,7 +162,7 @@ impl Control {
     /// Somebody waits to be promised what is lent to others: a reservation that he asked for. Until he asks again, or for
     /// as long as he was told and no less than [`PATIENCE`], the solver counts him as a tenant that has just that reservation
     /// and nothing of it: so what others are entitled to leaves room for it, and their loans are called back.
-    pub(super) fn wait(&mut self, world: &impl World, solver: &mut Solver) {
+    pub(super) fn wait(&mut self, world: &impl World, solver: &mut Solver, policy: &mut Guarded) {
         // 1. Whether it is still the same one, and still his time.
         let (ledger, time) = (world.ledger(), self.time);
         let wanted = ledger.wanted();
@@ -173,6 +184,8 @@ impl Control {
             });
         }
         // 2. A number for him, if another took his.
+        let group = self.waiting.as_ref().map_or(0, |waiting| waiting.wanted.group);
+        self.meet_group(world, solver, policy, group);
         let Some(waiting) = self.waiting.as_mut().filter(|waiting| waiting.number.is_none()) else {
             return;
         };

@@ -61,7 +61,7 @@ pub(crate) struct Part {
     pub(crate) frozen: u64,
     /// All that it holds.
     pub(crate) held: u64,
-    /// What of that comes back in a round.
+    /// What of that comes back in a second.
     pub(crate) thawing: u64,
 }
 
@@ -249,7 +249,8 @@ impl Member {
             unused: self.entitlement.saturating_sub(charged),
             frozen,
             held,
-            thawing: self.churn.each(settings.interval).min(held),
+            // By the second: of those who give back less than a page a round there may be many.
+            thawing: self.churn.rate_of(held, settings.interval),
         }
     }
 

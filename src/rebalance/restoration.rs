@@ -9,7 +9,7 @@
 
 use core::time::Duration;
 
-use super::decay::{Average, ONE, fraction, left_after, micros, power};
+use super::decay::{Average, ONE, left_after, micros, power};
 
 /// How fast past churn is forgotten.
 pub(crate) const CHURN_HALF_LIFE: Duration = Duration::from_secs(2);
@@ -43,34 +43,38 @@ impl Churn {
         self.rate.value()
     }
 
-    /// In pages a round.
-    pub(crate) fn each(self, interval: Duration) -> u64 {
-        (u128::from(self.rate()) * u128::from(micros(interval)) / 1_000_000) as u64
+    /// In pages a second, of one that holds `held`: in a round no more than that.
+    pub(crate) fn rate_of(self, held: u64, interval: Duration) -> u64 {
+        let all = u128::from(held) * 1_000_000 / u128::from(micros(interval).max(1));
+        u128::from(self.rate()).min(all) as u64
     }
 
     /// The fraction of `charged` pages that is emptied within `time`, a round of `interval` after the other.
     pub(crate) fn within(self, time: Duration, charged: u64, interval: Duration) -> u64 {
-        if charged == 0 {
-            return 0;
-        }
-        let part = u128::from(self.rate()) * u128::from(micros(interval)) * u128::from(ONE);
-        let each = (part / (u128::from(charged) * 1_000_000)).min(u128::from(ONE)) as u64;
+        let each = part_each(self.rate(), charged, interval);
         ONE - power(ONE - each, micros(time) / micros(interval).max(1))
     }
 }
 
-/// When a debt of `debt` pages will be paid by tenants that borrowed `loans` and hold `held`, of which `each` come back in
-/// the first round. `Duration::MAX` if it will not be.
-pub(crate) fn eta(debt: u64, loans: u64, held: u64, each: u64, interval: Duration) -> Duration {
+/// The fraction of `held` pages that `rate` pages a second are in a round.
+fn part_each(rate: u64, held: u64, interval: Duration) -> u64 {
+    let part = (u128::from(rate) * u128::from(micros(interval))).saturating_mul(ONE.into());
+    part.checked_div(u128::from(held) * 1_000_000)
+        .map_or(0, |part| part.min(u128::from(ONE)) as u64)
+}
+
+/// When a debt of `debt` pages will be paid by tenants that borrowed `loans` and hold `held`, of which `rate` a second
+/// come back at first. `Duration::MAX` if it will not be.
+pub(crate) fn eta(debt: u64, loans: u64, held: u64, rate: u64, interval: Duration) -> Duration {
     if debt == 0 {
         return Duration::ZERO;
     }
-    if debt > loans || each == 0 {
+    if debt > loans || rate == 0 {
         return Duration::MAX;
     }
     // So many may be out when it is paid; of all, the last page counts as back.
     let out = (held - debt).max(1);
-    let stays = ONE - fraction(each, held);
+    let stays = ONE - part_each(rate, held, interval);
     let paid = |rounds: u64| u128::from(held) * u128::from(power(stays, rounds)) <= u128::from(out) << 32;
     if !paid(MOST_ROUNDS) {
         return Duration::MAX;
@@ -95,15 +99,18 @@ mod tests {
 
     #[test]
     fn the_eta_is_that_of_the_logarithms() {
-        for (debt, held, each) in [
-            (500, 1000, 100),
-            (1, 1000, 1),
-            (999, 1000, 300),
-            (1 << 20, 1 << 30, 1 << 9),
+        // Two of them get less than a page back in a round.
+        for (debt, held, rate) in [
+            (500, 1000, 1000),
+            (1, 1000, 10),
+            (999, 1000, 3000),
+            (1 << 20, 1 << 30, 5000),
+            (500, 1000, 7),
+            (3, 50, 1),
         ] {
-            let (debt_part, share) = (debt as f64 / held as f64, each as f64 / held as f64);
+            let (debt_part, share) = (debt as f64 / held as f64, rate as f64 / 10.0 / held as f64);
             let rounds = ((1.0 - debt_part).ln() / (1.0 - share).ln()).ceil();
-            let ours = eta(debt, debt, held, each, ROUND).as_secs_f64() / ROUND.as_secs_f64();
+            let ours = eta(debt, debt, held, rate, ROUND).as_secs_f64() / ROUND.as_secs_f64();
             assert!(
                 (ours - rounds).abs() <= 1.0 + rounds / 1000.0,
                 "{ours} and {rounds}"
@@ -114,15 +121,16 @@ mod tests {
     #[test]
     fn what_never_comes_back_is_never_promised() {
         assert_eq!(eta(10, 100, 100, 0, ROUND), Duration::MAX);
-        assert_eq!(eta(101, 100, 500, 50, ROUND), Duration::MAX);
+        assert_eq!(eta(1, 1, 1, 0, ROUND), Duration::MAX);
+        assert_eq!(eta(101, 100, 500, 500, ROUND), Duration::MAX);
         assert_eq!(eta(0, 0, 0, 0, ROUND), Duration::ZERO);
-        assert_eq!(eta(100, 100, 100, 100, ROUND), ROUND);
+        assert_eq!(eta(100, 100, 100, 1000, ROUND), ROUND);
         assert!(
-            eta(100, 100, 100, 10, ROUND) < Duration::from_secs(6),
+            eta(100, 100, 100, 100, ROUND) < Duration::from_secs(6),
             "to less than a page"
         );
         assert_eq!(
-            eta(99, 100, 1000, 100, ROUND),
+            eta(99, 100, 1000, 1000, ROUND),
             ROUND,
             "what is protected is emptied too"
         );
@@ -143,7 +151,7 @@ mod tests {
             (99, 99),
             "of 100, after ten half-lives"
         );
-        assert_eq!(often.each(ROUND), 9);
+        assert_eq!((often.rate_of(10, ROUND), often.rate_of(5, ROUND)), (99, 50));
         often.look(7, Duration::ZERO);
         often.look(3, ROUND);
         assert_eq!(often.rate(), 99, "what came at no time is not lost");

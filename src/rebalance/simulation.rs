@@ -407,3 +407,43 @@ impl<F: FnMut(u16) -> u64> World for Made<'_, F> {
 
     fn end_round(&self, _took: Duration, _lending: (Pages, Pages)) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rebalance::policy::Utilization;
+
+    const HUNDRED: Contract = Contract {
+        weight: 100,
+        reservation: 0,
+        limit: NO_LIMIT,
+    };
+
+    #[test]
+    fn a_tenant_may_be_seen_before_its_group() {
+        let mut simulation = Simulation::new(10_000, Box::new(Utilization::default()));
+        let mut rounds = 0;
+        let mut round = |simulation: &mut Simulation| {
+            rounds += 1;
+            simulation.round(Duration::from_millis(100) * rounds, |_| 0);
+            let solver = simulation.control.solver.as_deref();
+            solver.expect("rounds leave it").assert_invariants();
+        };
+        let other = simulation.add(HUNDRED);
+        round(&mut simulation);
+        // As if a round had looked at groups just before.
+        let group = simulation.add_group(HUNDRED).expect("there is a number");
+        assert!(simulation.accounts.ledger.take_touched_groups());
+        let member = simulation.add_to(group, HUNDRED);
+        assert!(simulation.charge(member, 500) && simulation.charge(other, 500));
+        round(&mut simulation);
+        simulation.accounts.ledger.touch_groups();
+        simulation.uncharge(member, 200);
+        round(&mut simulation);
+        assert_eq!(
+            simulation.figures(member).entitlement,
+            simulation.figures(other).entitlement
+        );
+        assert!(simulation.figures(member).entitlement > 4000);
+    }
+}

@@ -122,14 +122,23 @@ proptest! {
     }
 
     #[test]
-    fn conserved_and_bounded_at_both_levels((lendable, parties, groups) in promises(0)) {
+    fn conserved_and_bounded_at_both_levels(
+        (lendable, mut parties, groups) in promises(0),
+        drains in prop::collection::vec(prop::bool::weighted(0.2), 7),
+    ) {
+        for (party, drains) in parties.iter_mut().zip(drains) {
+            party.contract.weight *= u32::from(!drains);
+        }
         let (shares, group_shares) = entitlements(lendable, &parties, &groups);
         let of = |group: Option<GroupId>| parties.iter().zip(&shares).filter(move |(party, _)| party.group == group);
         for (party, share) in parties.iter().zip(&shares) {
             let Contract { reservation, limit, .. } = party.contract;
             prop_assert!((reservation..=limit).contains(share), "Bounded: {} {:?}", share, party);
         }
-        let limits = |group| of(group).fold(0u64, |sum, (party, _)| sum.saturating_add(party.contract.limit));
+        let limits = |group| of(group).fold(0u64, |sum, (party, _)| sum.saturating_add(match party.contract {
+            Contract { weight: 0, reservation, .. } => reservation,
+            Contract { limit, .. } => limit,
+        }));
         let mut top = of(None).map(|(_, share)| *share).sum::<u64>();
         let mut most = limits(None);
         for ((id, contract), share) in groups.iter().zip(&group_shares) {

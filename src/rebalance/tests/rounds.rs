@@ -230,6 +230,44 @@ fn quiet_rounds_have_a_dead_band_a_step_and_a_hold_off() {
 }
 
 #[test]
+fn many_who_give_back_little_give_back_much_in_all() {
+    let (mut world, lender, borrowers) = (World::new(10_000), 1, 2..62);
+    world.join(lender, weight(2000), None);
+    for id in borrowers.clone() {
+        world.join(id, weight(100), None);
+    }
+    world.round();
+    grow(&mut world, &borrowers.clone().collect::<Vec<_>>(), 4);
+    // A page in three rounds, each.
+    let give_back = |world: &mut World, round: u16| {
+        for id in borrowers.clone().filter(|id| (id + round).is_multiple_of(3)) {
+            world.empty(id, 1);
+        }
+    };
+    for round in 0..100 {
+        give_back(&mut world, round);
+        for id in borrowers.clone() {
+            let reading = &mut world.account_mut(id).reading;
+            reading.live += core::mem::take(&mut reading.free);
+        }
+        world.round();
+    }
+    world.account_mut(lender).estimate = forecast(1750);
+    let promised = world.round().eta;
+    let mut took = ROUND;
+    for round in 0.. {
+        give_back(&mut world, round);
+        if world.round().debt == 0 {
+            break;
+        }
+        took += ROUND;
+        assert!(took < Duration::from_secs(100), "promised {promised:?}");
+    }
+    let ratio = promised.as_secs_f64() / took.as_secs_f64();
+    assert!((0.5..2.0).contains(&ratio), "{promised:?} and {took:?}");
+}
+
+#[test]
 fn etas_are_right_within_a_factor_of_two_in_the_median() {
     let mut ratios = Vec::new();
     for (churn, weights) in [
