@@ -195,18 +195,17 @@ pub(crate) fn shares(weights: &[u32]) -> Vec<u64> {
     entitlements(CAPACITY - CAPACITY / 100, &contracts)
 }
 
-/// Two tenants who would take everything, weights 1 and 2, and grow at the pace of their weights.
+/// Two tenants of weights 1 and 2 who have half each, then want everything.
 pub(crate) fn pair(churn: f64, seed: u64) -> Scenario {
-    const GROWS: usize = 20;
+    let seconds = settled(churn);
+    let half = shares(&[1]).iter().sum::<u64>() / 2;
     let hungry = |name, claim| {
-        let most = u64::from(claim) * CAPACITY;
-        let at = |round| (most * (round as u64 + 1) / rounds(GROWS) as u64).min(most) as u32;
-        tenant(name, weight(claim), (0..rounds(120)).map(at).collect(), churn)
+        let demand = steps(seconds, &[(0, half), (SETTLES, 2 * CAPACITY)]);
+        tenant(name, weight(claim), demand, churn)
     };
-    let what = "two that want everything, weights 1 and 2";
     small(
         "pair",
-        what,
+        "two of weights 1 and 2 have half each, then want everything",
         vec![hungry("weight 1", 1), hungry("weight 2", 2)],
         seed,
     )
@@ -218,11 +217,16 @@ pub(crate) const WEIGHT_CHANGE: usize = 30;
 /// Seconds in which everybody takes what it is entitled to, before all want more.
 const SETTLES: usize = 10;
 
+/// Seconds that are enough for what is held to change hands: half of it is in spans of one block, and nearly all of these
+/// may have to die.
+fn settled(churn: f64) -> usize {
+    if churn < 0.001 { 900 } else { 300 }
+}
+
 /// Four hungry tenants; one's weight goes from 1 to 8.
 pub(crate) fn weights(churn: f64, seed: u64) -> Scenario {
     let entitled = shares(&[1, 1, 2, 4]);
-    // Half of what the others hold is in spans of one block, and nearly all of these have to die.
-    let seconds = if churn < 0.001 { 900 } else { 300 };
+    let seconds = settled(churn);
     let hungry = |name, index: usize, claim| {
         let demand = steps(seconds, &[(0, entitled[index]), (SETTLES, 2 * CAPACITY)]);
         tenant(name, weight(claim), demand, churn)
@@ -397,19 +401,26 @@ pub(crate) fn unresponsive(churn: f64, seed: u64) -> Scenario {
     )
 }
 
-/// Everybody has its entitlement, then wants half as much again; one of them claims `claims` times as much as that.
+/// Everybody has its entitlement, then all but the last want half as much again; one of them claims `claims` times as much
+/// as that. Then the last one falls asleep, and they contest what it leaves.
 pub(crate) fn claiming(claims: u64, churn: f64, seed: u64) -> Scenario {
-    claimed(SETTLES, claims, churn, seed)
+    const SLEEPS: usize = 20;
+    let mut scenario = claimed(&[1, 1, 2, 4, 8, 4], SETTLES, claims, churn, seed);
+    let lender = scenario.tenants.last_mut().expect("the last of them");
+    let entitled = u64::from(lender.demand[0]);
+    lender.name = "lender".into();
+    lender.demand = steps(120, &[(0, entitled), (SLEEPS, entitled / 20)]);
+    lender.churn = churn.max(0.05);
+    scenario
 }
 
-/// The same from nothing: who asks first has it.
+/// All are hungry from nothing: who asks first has it.
 pub(crate) fn racing(claims: u64, churn: f64, seed: u64) -> Scenario {
-    claimed(0, claims, churn, seed)
+    claimed(&[1, 1, 2, 4, 8], 0, claims, churn, seed)
 }
 
-fn claimed(settles: usize, claims: u64, churn: f64, seed: u64) -> Scenario {
-    let weights = [1, 1, 2, 4, 8];
-    let entitled = shares(&weights);
+fn claimed(weights: &[u32], settles: usize, claims: u64, churn: f64, seed: u64) -> Scenario {
+    let entitled = shares(weights);
     let tenants = weights
         .iter()
         .zip(&entitled)
