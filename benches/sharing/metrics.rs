@@ -13,6 +13,8 @@ pub(crate) struct State {
     pub(crate) demand: u64,
     /// What its program wants to be live.
     pub(crate) wanted: u64,
+    /// What it would be charged for that if it had always got what it wanted; 0 where that is not known.
+    pub(crate) alone: u64,
     pub(crate) charged: u64,
     pub(crate) live: u64,
     pub(crate) entitlement: u64,
@@ -83,6 +85,18 @@ pub(crate) fn utilisation(lendable: u64, states: &[State]) -> f64 {
     }
 }
 
+/// The same where d is what each would be charged had it always got what it wanted, whatever it is charged here: d follows h
+/// otherwise, and what a tenant holds of fragments is of use by definition. `None` where that is not known.
+fn utilisation_of_alone(lendable: u64, states: &[State]) -> Option<f64> {
+    let alone = |state: &State| State {
+        demand: state.alone,
+        ..*state
+    };
+    let states: Vec<State> = states.iter().map(alone).collect();
+    let is_known = states.iter().any(|state| state.alone > 0);
+    is_known.then(|| utilisation(lendable, &states))
+}
+
 /// Jain's index (Σx)² / (n·Σx²) of x = h/w over those who want a span more than they have, and may have it. `None`
 /// unless there are two.
 pub(crate) fn jain(states: &[State], span: u64) -> Option<f64> {
@@ -125,6 +139,8 @@ struct History {
 pub(crate) struct Figures {
     /// Means over the rounds.
     pub(crate) utilisation: f64,
+    /// With d as it would be alone.
+    pub(crate) utilisation_alone: f64,
     pub(crate) live_of_charged: f64,
     /// Σlive / min(C − H, Σwanted): what is left of the utilisation by fragmentation.
     pub(crate) live_of_wanted: f64,
@@ -202,9 +218,10 @@ impl Figures {
         *field.expect("a name of `to_fields`").1 = value;
     }
 
-    fn fields(&mut self) -> [(&'static str, &mut f64); 36] {
+    fn fields(&mut self) -> [(&'static str, &mut f64); 37] {
         [
             ("utilisation", &mut self.utilisation),
+            ("utilisation_alone", &mut self.utilisation_alone),
             ("live_of_charged", &mut self.live_of_charged),
             ("live_of_wanted", &mut self.live_of_wanted),
             ("jain", &mut self.jain),
@@ -305,6 +322,7 @@ impl Meter {
     pub(crate) fn round(&mut self, states: &[State]) {
         self.rounds += 1;
         self.sums.utilisation += utilisation(self.lendable, states);
+        self.sums.utilisation_alone += utilisation_of_alone(self.lendable, states).unwrap_or(f64::NAN);
         let at_entitlement: Vec<State> = states
             .iter()
             .map(|state| State {
@@ -375,9 +393,10 @@ impl Meter {
         let mut of_allowed: Vec<f64> = shortages.iter().filter_map(|one| one.of_allowed).collect();
         let welfare = of_all(&|history| history.satisfaction / history.rounds as f64);
         let welfare_min = welfare.iter().copied().fold(1.0, f64::min);
-        let [useful, wanted, entitled] = self.hot.map(|pages| pages.max(1) as f64);
+        let [useful, wanted, entitled] = self.hot.map(|pages| pages as f64);
         Figures {
             utilisation: self.sums.utilisation / rounds,
+            utilisation_alone: self.sums.utilisation_alone / rounds,
             utilisation_static: self.sums.utilisation_static / rounds,
             load: self.sums.load / rounds,
             live_of_charged: self.sums.live_of_charged / rounds,
@@ -432,6 +451,7 @@ mod tests {
         State {
             demand,
             wanted: demand,
+            alone: 0,
             charged,
             live: charged,
             entitlement,
@@ -454,6 +474,17 @@ mod tests {
             ..state(100, 40, 50, 1)
         };
         assert_eq!(utilisation(200, &[limited]), 1.0);
+        let alone = State {
+            alone: 60,
+            ..state(100, 80, 50, 1)
+        };
+        // Of 80 charged 60 are of use.
+        assert_eq!(utilisation_of_alone(100, &[alone, states[0]]), Some(1.0));
+        assert_eq!(
+            utilisation_of_alone(50, &[State { charged: 30, ..alone }]),
+            Some(0.6)
+        );
+        assert_eq!(utilisation_of_alone(100, &states), None);
     }
 
     #[test]

@@ -216,6 +216,8 @@ fn watch(scenario: &Scenario, tenants: &[Tenant], shared: &[Shared], begin: Inst
             State {
                 demand: stats.charged / PAGE + missing,
                 wanted: shared[index].wanted.load(Ordering::Relaxed),
+                // Known of the simulated memory only.
+                alone: 0,
                 charged: stats.charged / PAGE,
                 live: stats.live / PAGE,
                 entitlement: entitled[index],
@@ -228,7 +230,9 @@ fn watch(scenario: &Scenario, tenants: &[Tenant], shared: &[Shared], begin: Inst
         let states: Vec<State> = (0..tenants.len()).map(state).collect();
         // What they begin with is no move.
         let protected: Vec<u64> = states.iter().map(|state| state.protected).collect();
-        let last = before.replace(protected.clone()).unwrap_or_else(|| protected.clone());
+        let last = before
+            .replace(protected.clone())
+            .unwrap_or_else(|| protected.clone());
         let moved = last.iter().zip(&protected).map(|(last, now)| now.abs_diff(*last));
         meter.moved(moved.sum(), 0);
         meter.round(&states);

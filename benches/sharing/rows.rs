@@ -47,8 +47,9 @@ macro_rules! column {
 }
 
 /// What a controller gains, and how evenly.
-pub(crate) const GAINS: [Column; 12] = [
+pub(crate) const GAINS: [Column; 13] = [
     column!(utilisation, "useful utilisation", Part, true),
+    column!(utilisation_alone, "… exogenous demand", Part, true),
     column!(live_of_wanted, "… of it live", Part, true),
     column!(live_of_charged, "live ÷ charged", Part, true),
     column!(hot, "hot satisfied", Part, true),
@@ -118,10 +119,11 @@ const fn promise(key: &'static str, what: &'static str, unit: Unit, target: Opti
 }
 
 #[rustfmt::skip] // A table.
-pub(crate) const PROMISES: [Promise; 52] = [
+pub(crate) const PROMISES: [Promise; 53] = [
     promise("mixed_protected", "mixed demand: refused within the protected share", Unit::Count, Some(Target::AtMost(0.0))),
     promise("mixed_reserved", "… within the reservation", Unit::Count, Some(Target::AtMost(0.0))),
     promise("mixed_utilisation", "… useful utilisation", Unit::Part, Some(Target::MedianAndWorst(0.95, 0.94))),
+    promise("mixed_utilisation_alone", "… by what each would be charged alone", Unit::Part, None),
     promise("mixed_utilisation_fast", "… at churn ≥ 3 %", Unit::Part, Some(Target::Median(0.98))),
     promise("mixed_hot", "… hot tenants' satisfaction", Unit::Part, Some(Target::AtLeast(0.64))),
     promise("mixed_worst_mean", "… missing of min(d, E) on average, of the tenant that fared worst", Unit::Part, Some(Target::AtMost(0.02))),

@@ -41,6 +41,7 @@ fn tenant(name: &str, contract: Contract, demand: Vec<u32>, churn: f64) -> Tenan
         group: None,
         present: 0..demand.len(),
         demand,
+        alone: Vec::new(),
         churn,
         weights: Vec::new(),
         claims: 1,
@@ -139,6 +140,11 @@ pub(crate) fn mixed(count: usize, spans_each: u64, seconds: usize, churn: f64, s
     for (tenant, curve) in tenants.iter_mut().zip(&curves) {
         tenant.demand = curve.iter().map(|value| (value * low) as u32).collect();
         tenant.present = 0..total;
+        if count <= ALONE {
+            play_alone(curve, low, churn, &mut rng, |memory| {
+                tenant.alone.push(memory.charged() as u32);
+            });
+        }
     }
     Scenario {
         name: "mixed",
@@ -152,20 +158,35 @@ pub(crate) fn mixed(count: usize, spans_each: u64, seconds: usize, churn: f64, s
     }
 }
 
+/// As many tenants as are played alone.
+const ALONE: usize = 100;
+
 /// The part of what is charged that is live if everybody gets what it wants: of some tenants.
 fn density(curves: &[Vec<f64>], scale: f64, tenants: &[Tenant], rng: &mut Xoshiro256PlusPlus) -> f64 {
-    const SAMPLED: usize = 100;
     let (mut live, mut charged) = (0, 0);
-    for (curve, tenant) in curves.iter().zip(tenants).take(SAMPLED) {
-        let mut memory = Memory::new();
-        for value in curve {
-            memory.die(tenant.churn, false, rng);
-            memory.grow((value * scale) as u64, || true);
+    for (curve, tenant) in curves.iter().zip(tenants).take(ALONE) {
+        play_alone(curve, scale, tenant.churn, rng, |memory| {
             live += memory.live();
             charged += memory.charged();
-        }
+        });
     }
     live as f64 / charged as f64
+}
+
+/// Calls `each` after each round of a tenant that gets what it wants.
+fn play_alone(
+    curve: &[f64],
+    scale: f64,
+    churn: f64,
+    rng: &mut Xoshiro256PlusPlus,
+    mut each: impl FnMut(&Memory),
+) {
+    let mut memory = Memory::new();
+    for value in curve {
+        memory.die(churn, false, rng);
+        memory.grow((value * scale) as u64, || true);
+        each(&memory);
+    }
 }
 
 /// A few hundred MiB for the scenarios of a few tenants.

@@ -65,6 +65,7 @@ pub(crate) fn mixed(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
         ("mixed_protected", figures.protected_violations),
         ("mixed_reserved", figures.reservation_violations),
         ("mixed_utilisation", figures.utilisation),
+        ("mixed_utilisation_alone", figures.utilisation_alone),
         ("mixed_hot", figures.hot),
         ("mixed_worst_mean", figures.worst_mean),
         ("mixed_worst_ever", figures.worst_ever),
@@ -276,7 +277,11 @@ fn restored(scenario: &Scenario, kind: Kind) -> Vec<Figure> {
     let loans: u64 = woken.iter().map(State::borrowed).sum();
     let surplus_and_own = woken[0].charged;
     // What becomes empty of what borrowers hold if they are given nothing.
-    let end = if possible.is_finite() { at + (possible as usize).min(50) } else { at + 50 };
+    let end = if possible.is_finite() {
+        at + (possible as usize).min(50)
+    } else {
+        at + 50
+    };
     let of_borrowers = |of: fn(&State) -> u64| {
         let states = forced[at..end].iter().flat_map(|moment| &moment.states);
         states.filter(|state| state.borrowed() > 0).map(of).sum::<u64>() as f64

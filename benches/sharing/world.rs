@@ -26,6 +26,8 @@ pub(crate) struct Tenant {
     pub(crate) group: Option<usize>,
     /// Pages, by round.
     pub(crate) demand: Vec<u32>,
+    /// What it would be charged if it always got that, by round, where that is known.
+    pub(crate) alone: Vec<u32>,
     /// The part of its blocks that dies in a round.
     pub(crate) churn: f64,
     /// The rounds that it is there for.
@@ -65,8 +67,9 @@ pub(crate) struct Moment {
 struct Inhabitant {
     id: u16,
     memory: Memory,
-    /// What it wants in this round.
+    /// What it wants in this round, and what it would be charged for that alone.
     demand: u64,
+    alone: u64,
     weight: u32,
 }
 
@@ -190,6 +193,7 @@ impl<'a> World<'a> {
                         id,
                         memory,
                         demand: 0,
+                        alone: 0,
                         weight,
                     });
                     self.by_id
@@ -217,7 +221,8 @@ impl<'a> World<'a> {
                 _ => {}
             }
             if let Some(inhabitant) = &mut self.inhabitants[index] {
-                inhabitant.demand = tenant.demand.get(round).copied().unwrap_or(0).into();
+                let at = |curve: &[u32]| curve.get(round).copied().unwrap_or(0).into();
+                (inhabitant.demand, inhabitant.alone) = (at(&tenant.demand), at(&tenant.alone));
             }
         }
         changed
@@ -368,6 +373,7 @@ impl<'a> World<'a> {
             // A span with a live block is in use: nobody can take it back. So it is what is charged, and what is missing.
             demand: charged + missing,
             wanted,
+            alone: inhabitant.alone,
             charged,
             live,
             entitlement: self.entitlements[index],
