@@ -196,6 +196,7 @@ fn judge(
     let met = |is_met| Some(is_finite && is_met);
     match target {
         None => (middle, most, String::new(), None),
+        Some(Target::More) => (middle, least, String::new(), None),
         Some(Target::AtMost(bound)) => (middle, most, format!("≤ {bound}"), met(most <= bound)),
         Some(Target::AtLeast(bound)) => (middle, least, format!("≥ {bound}"), met(least >= bound)),
         Some(Target::Median(bound)) => (middle, least, format!("≥ {bound}, median"), met(middle >= bound)),

@@ -97,6 +97,8 @@ pub(crate) struct Promise {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
+    /// None; but less is worse.
+    More,
     AtMost(f64),
     AtLeast(f64),
     /// In the median.
@@ -123,7 +125,7 @@ pub(crate) const PROMISES: [Promise; 53] = [
     promise("mixed_protected", "mixed demand: refused within the protected share", Unit::Count, Some(Target::AtMost(0.0))),
     promise("mixed_reserved", "… within the reservation", Unit::Count, Some(Target::AtMost(0.0))),
     promise("mixed_utilisation", "… useful utilisation", Unit::Part, Some(Target::MedianAndWorst(0.95, 0.94))),
-    promise("mixed_utilisation_alone", "… by what each would be charged alone", Unit::Part, None),
+    promise("mixed_utilisation_alone", "… by what each would be charged alone", Unit::Part, Some(Target::More)),
     promise("mixed_utilisation_fast", "… at churn ≥ 3 %", Unit::Part, Some(Target::Median(0.98))),
     promise("mixed_hot", "… hot tenants' satisfaction", Unit::Part, Some(Target::AtLeast(0.64))),
     promise("mixed_worst_mean", "… missing of min(d, E) on average, of the tenant that fared worst", Unit::Part, Some(Target::AtMost(0.02))),
@@ -135,7 +137,7 @@ pub(crate) const PROMISES: [Promise; 53] = [
     promise("pair_off", "two hungry tenants 1:2: mean distance from it, spans", Unit::Part, Some(Target::AtMost(1.0))),
     promise("pair_off_most", "… greatest, spans", Unit::Part, None),
     promise("pair_jain", "… Jain", Unit::Part, Some(Target::AtLeast(0.99))),
-    promise("pair_used", "… of the capacity in use", Unit::Part, None),
+    promise("pair_used", "… of the capacity in use", Unit::Part, Some(Target::More)),
     promise("weights_rounds", "weight 1 → 8: rounds until it has its new entitlement", Unit::Rounds, Some(Target::Below("weights_allowed"))),
     promise("weights_possible", "… rounds that the others' churn takes at least", Unit::Rounds, None),
     promise("weights_allowed", "… rounds that are allowed", Unit::Part, None),
@@ -147,7 +149,7 @@ pub(crate) const PROMISES: [Promise; 53] = [
     promise("racing_gain", "… where all begin with nothing", Unit::Part, None),
     promise("racing_possible", "… by the spans alone that it got first", Unit::Part, None),
     promise("restoration_at_once", "lender wakes: had in the same round ÷ protected share", Unit::Part, Some(Target::AtLeast(1.0))),
-    promise("restoration_protected", "… protected share ÷ entitlement", Unit::Part, None),
+    promise("restoration_protected", "… protected share ÷ entitlement", Unit::Part, Some(Target::More)),
     promise("restoration_debt", "… debt ÷ loans", Unit::Part, None),
     promise("restoration_yield", "… spans emptied in a round ÷ held", Unit::Part, None),
     promise("restoration_rounds", "… rounds until it has all of min(d, E)", Unit::Rounds, Some(Target::Below("restoration_allowed"))),
@@ -161,8 +163,8 @@ pub(crate) const PROMISES: [Promise; 53] = [
     promise("sole_allowed", "… rounds that are allowed", Unit::Part, None),
     promise("sole_eta", "… ETA ÷ actual", Unit::Part, Some(Target::Within(2.0))),
     promise("groups_off", "two hungry groups 1:2: mean distance from it, spans", Unit::Part, Some(Target::AtMost(1.0))),
-    promise("groups_first", "… the first: charged ÷ entitlement", Unit::Part, None),
-    promise("groups_second", "… the second", Unit::Part, None),
+    promise("groups_first", "… the first: charged ÷ entitlement", Unit::Part, Some(Target::More)),
+    promise("groups_second", "… the second", Unit::Part, Some(Target::More)),
     promise("groups_siblings", "… the second while a member sleeps: claimed ÷ entitlement, siblings' surplus first", Unit::Part, Some(Target::AtLeast(0.98))),
     promise("groups_sleeping", "… and charged", Unit::Part, Some(Target::AtLeast(0.85))),
     promise("groups_at_once", "… when all of it wakes: had in the same round ÷ its reservation", Unit::Part, Some(Target::AtLeast(1.0))),
