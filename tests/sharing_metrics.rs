@@ -7,5 +7,7 @@
 
 #[path = "../benches/sharing/metrics.rs"]
 mod metrics;
+#[path = "../benches/sharing/moves.rs"]
+mod moves;
 #[path = "../benches/sharing/shortages.rs"]
 mod shortages;

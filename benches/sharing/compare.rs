@@ -232,7 +232,7 @@ fn draw_curves(
         .light_line_style(TRANSPARENT)
         .bold_line_style(BLACK.mix(0.10))
         .x_desc("could be used and is not, %")
-        .y_desc("missing of min(d, E), ‰ of ΣE")
+        .y_desc("missing of Σmin(d, E), ‰")
         .x_label_formatter(&|x| format!("{x:.0}"))
         .y_label_formatter(&|y| format!("{y:.2}"))
         .label_style((FONT, 11))

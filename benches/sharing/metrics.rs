@@ -3,6 +3,7 @@
 //! Sizes in pages. For a tenant: d what it wants, h what it is charged, E its entitlement, r its reservation, m its
 //! limit, w its weight.
 
+use crate::moves::Moves;
 use crate::shortages::{Shortage, Shortages, is_shortage};
 
 /// What there is to know of one tenant at the end of a round.
@@ -12,6 +13,8 @@ pub(crate) struct State {
     pub(crate) demand: u64,
     /// What its program wants to be live.
     pub(crate) wanted: u64,
+    /// What it would be charged for that if it had always got what it wanted; 0 where that is not known.
+    pub(crate) alone: u64,
     pub(crate) charged: u64,
     pub(crate) live: u64,
     pub(crate) entitlement: u64,
@@ -33,9 +36,14 @@ impl State {
         self.may_want().min(self.charged)
     }
 
+    /// min(d, E): what is its own.
+    fn entitled(&self) -> u64 {
+        self.may_want().min(self.entitlement)
+    }
+
     /// What is missing of min(d, E).
     pub(crate) fn short(&self) -> u64 {
-        self.may_want().min(self.entitlement).saturating_sub(self.charged)
+        self.entitled().saturating_sub(self.charged)
     }
 
     /// The same, where it is more than a span: less cannot be had, and entitlements are rounded.
@@ -49,11 +57,6 @@ impl State {
     /// Whether there is such a tenant.
     pub(crate) fn is_there(&self) -> bool {
         self.may_want() > 0 || self.entitlement > 0
-    }
-
-    /// (h − P)⁺.
-    pub(crate) fn loans(&self) -> u64 {
-        self.charged.saturating_sub(self.protected)
     }
 
     /// max(h, P): what nobody else may have.
@@ -80,6 +83,18 @@ pub(crate) fn utilisation(lendable: u64, states: &[State]) -> f64 {
         0 => 1.0,
         possible => useful as f64 / possible as f64,
     }
+}
+
+/// The same where d is what each would be charged had it always got what it wanted, whatever it is charged here: d follows h
+/// otherwise, and what a tenant holds of fragments is of use by definition. `None` where that is not known.
+fn utilisation_of_alone(lendable: u64, states: &[State]) -> Option<f64> {
+    let alone = |state: &State| State {
+        demand: state.alone,
+        ..*state
+    };
+    let states: Vec<State> = states.iter().map(alone).collect();
+    let is_known = states.iter().any(|state| state.alone > 0);
+    is_known.then(|| utilisation(lendable, &states))
 }
 
 /// Jain's index (Σx)² / (n·Σx²) of x = h/w over those who want a span more than they have, and may have it. `None`
@@ -111,19 +126,21 @@ pub(crate) fn quantile(values: &mut [f64], part: f64) -> f64 {
 struct History {
     rounds: u64,
     satisfaction: f64,
-    /// What was missing of min(d, E), and E, summed over the rounds.
+    /// What was missing of min(d, E), be it less than a span, and min(d, E), summed over the rounds.
     short: u64,
-    entitlement: u64,
+    entitled: u64,
     /// The most that was missing, as part of E.
     worst: f64,
     was_short: bool,
 }
 
-/// The figures of one run.
+/// The figures of one run. Not a number: there was nothing to measure.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Figures {
     /// Means over the rounds.
     pub(crate) utilisation: f64,
+    /// With d as it would be alone.
+    pub(crate) utilisation_alone: f64,
     pub(crate) live_of_charged: f64,
     /// Σlive / min(C − H, Σwanted): what is left of the utilisation by fragmentation.
     pub(crate) live_of_wanted: f64,
@@ -142,20 +159,24 @@ pub(crate) struct Figures {
     pub(crate) short_p50: f64,
     pub(crate) short_p99: f64,
     pub(crate) short_max: f64,
-    /// Those that lasted longer than is promised for them, and the longest in parts of what is ([`Shortage::of_allowed`]).
+    /// Those that lasted longer than is promised for them, and how long they took in parts of what is
+    /// ([`Shortage::of_allowed`]).
     pub(crate) outlast: f64,
     /// Those that would if nobody else were short.
     pub(crate) outlast_alone: f64,
+    pub(crate) of_allowed_p99: f64,
     pub(crate) longest_of_allowed: f64,
+    /// Those with rounds in which nothing was promised, and the most such rounds of one.
+    pub(crate) unpromised: f64,
+    pub(crate) unpromised_most: f64,
     /// The part of all tenants' rounds in which they were short.
     pub(crate) short_rounds: f64,
-    /// Refusals of a span below E; those while one was free, or could be had by sorting home what a borrower keeps.
+    /// Refusals of a span below E; those while one was free.
     pub(crate) refused_entitled: f64,
     pub(crate) refused_free: f64,
-    pub(crate) refused_idle: f64,
-    /// Σ(min(d, E) − h)⁺ / ΣE, over all tenants and rounds.
+    /// Σ(min(d, E) − h)⁺ / Σmin(d, E), over all tenants and rounds: what is less than a span counts as well.
     pub(crate) short_mean: f64,
-    /// What the tenant that fared worst missed of its E: on average over the rounds, and at worst.
+    /// The same of the tenant that fared worst, and the most of its E that any missed at once.
     pub(crate) worst_mean: f64,
     pub(crate) worst_ever: f64,
     /// Σmin(d, h)/Σd over tenants while they want more than E, and by how much that is more than with E alone.
@@ -169,8 +190,8 @@ pub(crate) struct Figures {
     /// Pages of protected shares moved, and of free pages transferred, per second and part of the capacity.
     pub(crate) moved: f64,
     pub(crate) transferred: f64,
-    /// Moves of a tenant's protected share against the last one's direction within ten rounds, each more than the dead
-    /// band, for each tenant and minute.
+    /// Moves of a tenant's protected share against the last one's direction within ten rounds ([`Moves`]), for each tenant
+    /// and minute.
     pub(crate) reversals: f64,
     /// Utilisation if nobody could have more than E.
     pub(crate) utilisation_static: f64,
@@ -185,15 +206,22 @@ impl Figures {
         copy.fields().map(|(name, value)| (name, *value)).to_vec()
     }
 
+    /// Says of some that they were not measured.
+    pub(crate) fn without(mut self, names: &[&str]) -> Self {
+        names.iter().for_each(|name| self.set(name, f64::NAN));
+        self
+    }
+
     /// Sets one by its name.
     pub(crate) fn set(&mut self, name: &str, value: f64) {
         let field = self.fields().into_iter().find(|(other, _)| *other == name);
         *field.expect("a name of `to_fields`").1 = value;
     }
 
-    fn fields(&mut self) -> [(&'static str, &mut f64); 34] {
+    fn fields(&mut self) -> [(&'static str, &mut f64); 37] {
         [
             ("utilisation", &mut self.utilisation),
+            ("utilisation_alone", &mut self.utilisation_alone),
             ("live_of_charged", &mut self.live_of_charged),
             ("live_of_wanted", &mut self.live_of_wanted),
             ("jain", &mut self.jain),
@@ -208,11 +236,13 @@ impl Figures {
             ("short_max", &mut self.short_max),
             ("outlast", &mut self.outlast),
             ("outlast_alone", &mut self.outlast_alone),
+            ("of_allowed_p99", &mut self.of_allowed_p99),
             ("longest_of_allowed", &mut self.longest_of_allowed),
+            ("unpromised", &mut self.unpromised),
+            ("unpromised_most", &mut self.unpromised_most),
             ("short_rounds", &mut self.short_rounds),
             ("refused_entitled", &mut self.refused_entitled),
             ("refused_free", &mut self.refused_free),
-            ("refused_idle", &mut self.refused_idle),
             ("short_mean", &mut self.short_mean),
             ("worst_mean", &mut self.worst_mean),
             ("worst_ever", &mut self.worst_ever),
@@ -231,9 +261,6 @@ impl Figures {
     }
 }
 
-/// Within so many rounds a move back is a reversal.
-const REVERSAL_ROUNDS: u64 = 10;
-
 /// Rounds in which what is there is to be had.
 const PROMISED_ROUNDS: u64 = 2;
 
@@ -249,18 +276,9 @@ pub(crate) struct Meter {
     hot: [u64; 3],
     tenants: Vec<History>,
     shortages: Shortages,
-    moves: Vec<Move>,
+    moves: Moves,
     moved: u64,
     transferred: u64,
-    reversals: u64,
-}
-
-/// The last move of a protected share.
-#[derive(Clone, Copy, Debug, Default)]
-struct Move {
-    from: u64,
-    up: Option<bool>,
-    at: u64,
 }
 
 impl Meter {
@@ -275,10 +293,9 @@ impl Meter {
             hot: [0; 3],
             tenants: vec![History::default(); tenants],
             shortages: Shortages::default(),
-            moves: vec![Move::default(); tenants],
+            moves: Moves::new(span, tenants),
             moved: 0,
             transferred: 0,
-            reversals: 0,
         }
     }
 
@@ -290,11 +307,10 @@ impl Meter {
         self.sums.reservation_violations += 1.0;
     }
 
-    /// A tenant below its entitlement was refused a span, while one was free, or could be had of a borrower.
-    pub(crate) fn refused_entitled(&mut self, is_free: bool, is_idle: bool) {
+    /// A tenant below its entitlement was refused a span, while one was free or not.
+    pub(crate) fn refused_entitled(&mut self, is_free: bool) {
         self.sums.refused_entitled += 1.0;
         self.sums.refused_free += f64::from(u8::from(is_free));
-        self.sums.refused_idle += f64::from(u8::from(is_idle));
     }
 
     pub(crate) fn moved(&mut self, protected: u64, transferred: u64) {
@@ -306,6 +322,7 @@ impl Meter {
     pub(crate) fn round(&mut self, states: &[State]) {
         self.rounds += 1;
         self.sums.utilisation += utilisation(self.lendable, states);
+        self.sums.utilisation_alone += utilisation_of_alone(self.lendable, states).unwrap_or(f64::NAN);
         let at_entitlement: Vec<State> = states
             .iter()
             .map(|state| State {
@@ -335,9 +352,9 @@ impl Meter {
             self.hot[2] += state.entitlement;
         }
         self.shortages.round(states, self.span);
+        self.moves.round(states);
         for (index, state) in states.iter().enumerate() {
             self.tenant(index, state);
-            self.reverse(index, state.protected);
         }
     }
 
@@ -353,29 +370,11 @@ impl Meter {
         } else {
             state.useful() as f64 / wanted as f64
         };
-        let short = state.missing(self.span);
-        history.short += short;
-        history.entitlement += state.entitlement;
-        let part = short as f64 / state.entitlement.max(1) as f64;
+        history.short += state.short();
+        history.entitled += state.entitled();
+        let part = state.short() as f64 / state.entitlement.max(1) as f64;
         history.worst = history.worst.max(part);
-        history.was_short |= is_shortage(short, state.entitlement);
-    }
-
-    fn reverse(&mut self, index: usize, protected: u64) {
-        let band = self.span.max(self.capacity / 400);
-        let last = &mut self.moves[index];
-        if protected.abs_diff(last.from) < band {
-            return;
-        }
-        let up = protected > last.from;
-        if last.up == Some(!up) && self.rounds < last.at + REVERSAL_ROUNDS {
-            self.reversals += 1;
-        }
-        *last = Move {
-            from: protected,
-            up: Some(up),
-            at: self.rounds,
-        };
+        history.was_short |= is_shortage(state.missing(self.span), state.entitlement);
     }
 
     pub(crate) fn figures(mut self, rounds_a_second: f64) -> Figures {
@@ -391,25 +390,27 @@ impl Meter {
         };
         let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
         let mut lengths = of_shortages(|one| one.rounds as f64);
+        let mut of_allowed: Vec<f64> = shortages.iter().filter_map(|one| one.of_allowed).collect();
         let welfare = of_all(&|history| history.satisfaction / history.rounds as f64);
         let welfare_min = welfare.iter().copied().fold(1.0, f64::min);
-        let [useful, wanted, entitled] = self.hot.map(|pages| pages.max(1) as f64);
+        let [useful, wanted, entitled] = self.hot.map(|pages| pages as f64);
         Figures {
             utilisation: self.sums.utilisation / rounds,
+            utilisation_alone: self.sums.utilisation_alone / rounds,
             utilisation_static: self.sums.utilisation_static / rounds,
             load: self.sums.load / rounds,
             live_of_charged: self.sums.live_of_charged / rounds,
             live_of_wanted: self.sums.live_of_wanted / rounds,
-            jain: if self.jains > 0 {
-                self.sums.jain / self.jains as f64
-            } else {
-                1.0
-            },
+            // Not a number where nobody was backlogged.
+            jain: self.sums.jain / self.jains as f64,
             episodes: shortages.len() as f64,
             episodes_long: count(|one| one.rounds > PROMISED_ROUNDS),
-            outlast: count(|one| one.of_allowed() > 1.0),
-            outlast_alone: count(|one| one.of_allowed_alone() > 1.0),
-            longest_of_allowed: most(&of_shortages(Shortage::of_allowed)),
+            outlast: count(|one| one.of_allowed.is_some_and(|part| part > 1.0)),
+            outlast_alone: count(|one| one.of_allowed_alone.is_some_and(|part| part > 1.0)),
+            of_allowed_p99: quantile(&mut of_allowed, 0.99),
+            longest_of_allowed: most(&of_allowed),
+            unpromised: count(|one| one.unpromised > 0),
+            unpromised_most: most(&of_shortages(|one| one.unpromised as f64)),
             short_rounds: part_of_rounds,
             tenants_short: present.iter().filter(|history| history.was_short).count() as f64,
             short_pages: shortages.iter().map(|one| one.most).sum::<u64>() as f64,
@@ -420,10 +421,10 @@ impl Meter {
                 let sum = |value: fn(&History) -> u64| {
                     present.iter().map(|history| value(history)).sum::<u64>() as f64
                 };
-                sum(|history| history.short) / sum(|history| history.entitlement).max(1.0)
+                sum(|history| history.short) / sum(|history| history.entitled).max(1.0)
             },
             worst_mean: most(&of_all(&|history| {
-                history.short as f64 / history.entitlement.max(1) as f64
+                history.short as f64 / history.entitled.max(1) as f64
             })),
             worst_ever: most(&of_all(&|history| history.worst)),
             hot: useful / wanted,
@@ -434,7 +435,7 @@ impl Meter {
             welfare_ratio: welfare_min / most(&welfare).max(f64::MIN_POSITIVE),
             moved: self.moved as f64 / self.capacity as f64 / seconds,
             transferred: self.transferred as f64 / self.capacity as f64 / seconds,
-            reversals: self.reversals as f64 / self.tenants.len().max(1) as f64 / seconds * 60.0,
+            reversals: self.moves.reversals as f64 / self.tenants.len().max(1) as f64 / seconds * 60.0,
             ..self.sums
         }
     }
@@ -450,6 +451,7 @@ mod tests {
         State {
             demand,
             wanted: demand,
+            alone: 0,
             charged,
             live: charged,
             entitlement,
@@ -472,6 +474,17 @@ mod tests {
             ..state(100, 40, 50, 1)
         };
         assert_eq!(utilisation(200, &[limited]), 1.0);
+        let alone = State {
+            alone: 60,
+            ..state(100, 80, 50, 1)
+        };
+        // Of 80 charged 60 are of use.
+        assert_eq!(utilisation_of_alone(100, &[alone, states[0]]), Some(1.0));
+        assert_eq!(
+            utilisation_of_alone(50, &[State { charged: 30, ..alone }]),
+            Some(0.6)
+        );
+        assert_eq!(utilisation_of_alone(100, &states), None);
     }
 
     #[test]
@@ -516,6 +529,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_less_than_a_span_is_no_shortage_but_counts_in_the_means() {
+        let mut meter = Meter::new(1000, 1000, 16, 1);
+        // Idle, then 10 below its entitlement; idle time is not time in which all of it was there.
+        meter.round(&[state(0, 0, 100, 1)]);
+        meter.round(&[state(200, 90, 100, 1)]);
+        let figures = meter.figures(10.0);
+        assert_eq!((figures.episodes, figures.short_mean), (0.0, 0.1));
+        assert_eq!((figures.worst_mean, figures.worst_ever), (0.1, 0.1));
+        assert!(figures.jain.is_nan(), "one alone");
+    }
+
+    #[test]
     fn hot_is_who_wants_more_than_its_entitlement() {
         let mut meter = Meter::new(1000, 1000, 1, 2);
         meter.round(&[state(300, 150, 100, 1), state(50, 50, 100, 1)]);
@@ -530,23 +555,5 @@ mod tests {
         );
         assert_eq!(figures.utilisation_static, 150.0 / 350.0);
         assert_eq!(figures.load, 0.35);
-    }
-
-    #[test]
-    fn a_move_back_within_ten_rounds_is_a_reversal() {
-        let protecting = |protected| State {
-            protected,
-            ..state(0, 0, 100, 1)
-        };
-        let mut meter = Meter::new(1000, 1000, 16, 1);
-        for protected in [100, 200, 195, 100, 100, 150] {
-            meter.round(&[protecting(protected)]);
-        }
-        for _ in 0..20 {
-            meter.round(&[protecting(150)]);
-        }
-        meter.round(&[protecting(0)]);
-        // Up, up, (5 is nothing), down at once, up at once, down after a long time.
-        assert_eq!(meter.reversals, 2);
     }
 }

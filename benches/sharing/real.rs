@@ -30,6 +30,9 @@ const SECONDS: usize = 20;
 pub(crate) const POLICIES: [&str; 3] = ["Utilization", "Static", "MaxMin"];
 pub(crate) const CHURN_PLACES: [usize; 2] = [0, 1];
 
+/// What cannot be seen from outside.
+const UNSEEN: [&str; 3] = ["transferred", "refused_entitled", "refused_free"];
+
 /// What a tenant's thread says of itself.
 #[derive(Default)]
 struct Shared {
@@ -142,7 +145,7 @@ fn work(
             while of_kind.len() < wanted {
                 let before = tenant.stats();
                 let Some(block) = allocate(tenant, (pages * PAGE) as usize) else {
-                    note_refusal(tenant, before, of_scenario, shared);
+                    note_refusal(tenant, before, pages, of_scenario, shared);
                     break;
                 };
                 of_kind.push(block);
@@ -169,9 +172,16 @@ fn allocate(tenant: &Tenant, bytes: usize) -> Option<Vec<u8>> {
     })
 }
 
-fn note_refusal(tenant: &Tenant, before: TenantStats, of_scenario: &crate::world::Tenant, shared: &Shared) {
-    // At most a slab was asked for. A refusal wakes the rebalancer: what it protects by now was not there before.
-    let after = before.charged + SPAN * PAGE;
+fn note_refusal(
+    tenant: &Tenant,
+    before: TenantStats,
+    pages: u64,
+    of_scenario: &crate::world::Tenant,
+    shared: &Shared,
+) {
+    // Whatever slab was asked for: what was wanted is so many pages. A refusal wakes the rebalancer: what it protects by now
+    // was not there before.
+    let after = before.charged + pages * PAGE;
     if after <= before.protected.min(tenant.stats().protected) {
         shared.within_protected.fetch_add(1, Ordering::Relaxed);
     }
@@ -191,7 +201,7 @@ fn watch(scenario: &Scenario, tenants: &[Tenant], shared: &[Shared], begin: Inst
         .collect();
     let entitled = entitlements(lendable, &contracts);
     let mut meter = Meter::new(scenario.capacity, lendable, SPAN, tenants.len());
-    let mut moved = vec![0; tenants.len()];
+    let mut before: Option<Vec<u64>> = None;
     for round in 1..=scenario.rounds {
         let end = begin + INTERVAL * round as u32 - Duration::from_millis(5);
         thread::sleep(end.saturating_duration_since(Instant::now()));
@@ -206,6 +216,8 @@ fn watch(scenario: &Scenario, tenants: &[Tenant], shared: &[Shared], begin: Inst
             State {
                 demand: stats.charged / PAGE + missing,
                 wanted: shared[index].wanted.load(Ordering::Relaxed),
+                // Known of the simulated memory only.
+                alone: 0,
                 charged: stats.charged / PAGE,
                 live: stats.live / PAGE,
                 entitlement: entitled[index],
@@ -216,17 +228,18 @@ fn watch(scenario: &Scenario, tenants: &[Tenant], shared: &[Shared], begin: Inst
             }
         };
         let states: Vec<State> = (0..tenants.len()).map(state).collect();
-        let protected_moved = states.iter().zip(&mut moved).map(|(state, before)| {
-            state
-                .protected
-                .abs_diff(std::mem::replace(before, state.protected))
-        });
-        meter.moved(protected_moved.sum(), 0);
+        // What they begin with is no move.
+        let protected: Vec<u64> = states.iter().map(|state| state.protected).collect();
+        let last = before
+            .replace(protected.clone())
+            .unwrap_or_else(|| protected.clone());
+        let moved = last.iter().zip(&protected).map(|(last, now)| now.abs_diff(*last));
+        meter.moved(moved.sum(), 0);
         meter.round(&states);
     }
     for shared in shared {
         (0..shared.within_protected.load(Ordering::Relaxed)).for_each(|_| meter.refused_protected());
         (0..shared.within_reserved.load(Ordering::Relaxed)).for_each(|_| meter.refused_reserved());
     }
-    meter.figures(ROUNDS)
+    meter.figures(ROUNDS).without(&UNSEEN)
 }

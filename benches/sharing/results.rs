@@ -162,17 +162,18 @@ impl Results {
     }
 }
 
-/// The median, and in brackets what was worst if that looks different.
+/// The median, and in brackets what was worst if that looks different: of the runs in which there was something to measure.
 fn cell(column: &Column, runs: &[Figures]) -> String {
-    let values: Vec<f64> = runs.iter().map(column.of).collect();
+    let values = runs.iter().map(column.of).filter(|value| !value.is_nan());
+    let values: Vec<f64> = values.collect();
     let worst = values
         .iter()
         .copied()
         .reduce(if column.more { f64::min } else { f64::max });
-    let (middle, worst) = (
-        column.unit.text(median(&values)),
-        column.unit.text(worst.unwrap_or(0.0)),
-    );
+    let Some(worst) = worst else {
+        return "–".into();
+    };
+    let (middle, worst) = (column.unit.text(median(&values)), column.unit.text(worst));
     if middle == worst {
         middle
     } else {
@@ -180,30 +181,37 @@ fn cell(column: &Column, runs: &[Figures]) -> String {
     }
 }
 
-/// Median, worst, the target as a text, and whether it is met: by the worst, unless it is about the median.
+/// Median, worst, the target as a text, and whether it is met: by the worst, unless it is about the median. What never came,
+/// or has no bound, meets nothing.
 fn judge(
     target: Option<Target>,
     values: &[f64],
     all: &BTreeMap<&'static str, Vec<f64>>,
 ) -> (f64, f64, String, Option<bool>) {
     let middle = median(values);
+    let is_finite = values.iter().all(|value| value.is_finite());
     let (least, most) = values.iter().fold((f64::MAX, f64::MIN), |(least, most), value| {
         (least.min(*value), most.max(*value))
     });
+    let met = |is_met| Some(is_finite && is_met);
     match target {
         None => (middle, most, String::new(), None),
-        Some(Target::AtMost(bound)) => (middle, most, format!("≤ {bound}"), Some(most <= bound)),
-        Some(Target::AtLeast(bound)) => (middle, least, format!("≥ {bound}"), Some(least >= bound)),
+        Some(Target::More) => (middle, least, String::new(), None),
+        Some(Target::AtMost(bound)) => (middle, most, format!("≤ {bound}"), met(most <= bound)),
+        Some(Target::AtLeast(bound)) => (middle, least, format!("≥ {bound}"), met(least >= bound)),
+        Some(Target::Median(bound)) => (middle, least, format!("≥ {bound}, median"), met(middle >= bound)),
+        Some(Target::MedianAndWorst(bound, worst)) => {
+            let is_met = middle >= bound && least >= worst;
+            (middle, least, format!("≥ {bound}, worst ≥ {worst}"), met(is_met))
+        }
         Some(Target::Below(other)) => {
-            let is_met = values
-                .iter()
-                .zip(&all[other])
-                .all(|(value, bound)| *value <= bound.ceil());
-            (middle, most, "≤ allowed".into(), Some(is_met))
+            let mut pairs = values.iter().zip(&all[other]);
+            let is_met = pairs.all(|(value, bound)| bound.is_finite() && value <= bound);
+            (middle, most, "≤ allowed".into(), met(is_met))
         }
         Some(Target::Within(factor)) => {
             let is_met = (1.0 / factor..=factor).contains(&middle);
-            (middle, most, format!("× {factor}, median"), Some(is_met))
+            (middle, most, format!("× {factor}, median"), met(is_met))
         }
     }
 }

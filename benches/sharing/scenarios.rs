@@ -41,6 +41,7 @@ fn tenant(name: &str, contract: Contract, demand: Vec<u32>, churn: f64) -> Tenan
         group: None,
         present: 0..demand.len(),
         demand,
+        alone: Vec::new(),
         churn,
         weights: Vec::new(),
         claims: 1,
@@ -139,6 +140,11 @@ pub(crate) fn mixed(count: usize, spans_each: u64, seconds: usize, churn: f64, s
     for (tenant, curve) in tenants.iter_mut().zip(&curves) {
         tenant.demand = curve.iter().map(|value| (value * low) as u32).collect();
         tenant.present = 0..total;
+        if count <= ALONE {
+            play_alone(curve, low, churn, &mut rng, |memory| {
+                tenant.alone.push(memory.charged() as u32);
+            });
+        }
     }
     Scenario {
         name: "mixed",
@@ -152,20 +158,35 @@ pub(crate) fn mixed(count: usize, spans_each: u64, seconds: usize, churn: f64, s
     }
 }
 
+/// As many tenants as are played alone.
+const ALONE: usize = 100;
+
 /// The part of what is charged that is live if everybody gets what it wants: of some tenants.
 fn density(curves: &[Vec<f64>], scale: f64, tenants: &[Tenant], rng: &mut Xoshiro256PlusPlus) -> f64 {
-    const SAMPLED: usize = 100;
     let (mut live, mut charged) = (0, 0);
-    for (curve, tenant) in curves.iter().zip(tenants).take(SAMPLED) {
-        let mut memory = Memory::new();
-        for value in curve {
-            memory.die(tenant.churn, false, rng);
-            memory.grow((value * scale) as u64, || true);
+    for (curve, tenant) in curves.iter().zip(tenants).take(ALONE) {
+        play_alone(curve, scale, tenant.churn, rng, |memory| {
             live += memory.live();
             charged += memory.charged();
-        }
+        });
     }
     live as f64 / charged as f64
+}
+
+/// Calls `each` after each round of a tenant that gets what it wants.
+fn play_alone(
+    curve: &[f64],
+    scale: f64,
+    churn: f64,
+    rng: &mut Xoshiro256PlusPlus,
+    mut each: impl FnMut(&Memory),
+) {
+    let mut memory = Memory::new();
+    for value in curve {
+        memory.die(churn, false, rng);
+        memory.grow((value * scale) as u64, || true);
+        each(&memory);
+    }
 }
 
 /// A few hundred MiB for the scenarios of a few tenants.
@@ -195,18 +216,17 @@ pub(crate) fn shares(weights: &[u32]) -> Vec<u64> {
     entitlements(CAPACITY - CAPACITY / 100, &contracts)
 }
 
-/// Two tenants who would take everything, weights 1 and 2, and grow at the pace of their weights.
+/// Two tenants of weights 1 and 2 who have half each, then want everything.
 pub(crate) fn pair(churn: f64, seed: u64) -> Scenario {
-    const GROWS: usize = 20;
+    let seconds = settled(churn);
+    let half = shares(&[1]).iter().sum::<u64>() / 2;
     let hungry = |name, claim| {
-        let most = u64::from(claim) * CAPACITY;
-        let at = |round| (most * (round as u64 + 1) / rounds(GROWS) as u64).min(most) as u32;
-        tenant(name, weight(claim), (0..rounds(120)).map(at).collect(), churn)
+        let demand = steps(seconds, &[(0, half), (SETTLES, 2 * CAPACITY)]);
+        tenant(name, weight(claim), demand, churn)
     };
-    let what = "two that want everything, weights 1 and 2";
     small(
         "pair",
-        what,
+        "two of weights 1 and 2 have half each, then want everything",
         vec![hungry("weight 1", 1), hungry("weight 2", 2)],
         seed,
     )
@@ -218,11 +238,16 @@ pub(crate) const WEIGHT_CHANGE: usize = 30;
 /// Seconds in which everybody takes what it is entitled to, before all want more.
 const SETTLES: usize = 10;
 
+/// Seconds that are enough for what is held to change hands: half of it is in spans of one block, and nearly all of these
+/// may have to die.
+fn settled(churn: f64) -> usize {
+    if churn < 0.001 { 900 } else { 300 }
+}
+
 /// Four hungry tenants; one's weight goes from 1 to 8.
 pub(crate) fn weights(churn: f64, seed: u64) -> Scenario {
     let entitled = shares(&[1, 1, 2, 4]);
-    // Half of what the others hold is in spans of one block, and nearly all of these have to die.
-    let seconds = if churn < 0.001 { 900 } else { 300 };
+    let seconds = settled(churn);
     let hungry = |name, index: usize, claim| {
         let demand = steps(seconds, &[(0, entitled[index]), (SETTLES, 2 * CAPACITY)]);
         tenant(name, weight(claim), demand, churn)
@@ -397,19 +422,26 @@ pub(crate) fn unresponsive(churn: f64, seed: u64) -> Scenario {
     )
 }
 
-/// Everybody has its entitlement, then wants half as much again; one of them claims `claims` times as much as that.
+/// Everybody has its entitlement, then all but the last want half as much again; one of them claims `claims` times as much
+/// as that. Then the last one falls asleep, and they contest what it leaves.
 pub(crate) fn claiming(claims: u64, churn: f64, seed: u64) -> Scenario {
-    claimed(SETTLES, claims, churn, seed)
+    const SLEEPS: usize = 20;
+    let mut scenario = claimed(&[1, 1, 2, 4, 8, 4], SETTLES, claims, churn, seed);
+    let lender = scenario.tenants.last_mut().expect("the last of them");
+    let entitled = u64::from(lender.demand[0]);
+    lender.name = "lender".into();
+    lender.demand = steps(120, &[(0, entitled), (SLEEPS, entitled / 20)]);
+    lender.churn = churn.max(0.05);
+    scenario
 }
 
-/// The same from nothing: who asks first has it.
+/// All are hungry from nothing: who asks first has it.
 pub(crate) fn racing(claims: u64, churn: f64, seed: u64) -> Scenario {
-    claimed(0, claims, churn, seed)
+    claimed(&[1, 1, 2, 4, 8], 0, claims, churn, seed)
 }
 
-fn claimed(settles: usize, claims: u64, churn: f64, seed: u64) -> Scenario {
-    let weights = [1, 1, 2, 4, 8];
-    let entitled = shares(&weights);
+fn claimed(weights: &[u32], settles: usize, claims: u64, churn: f64, seed: u64) -> Scenario {
+    let entitled = shares(weights);
     let tenants = weights
         .iter()
         .zip(&entitled)

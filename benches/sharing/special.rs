@@ -6,6 +6,7 @@ use crate::demand::ROUNDS;
 use crate::forced::Forced;
 use crate::metrics::{State, quantile};
 use crate::scenarios::{self, GROUP_SLEEPS, GROUP_WAKES, WAKES, WEIGHT_CHANGE};
+use crate::shortages::allowed;
 use crate::spans::SPAN;
 use crate::world::{INTERVAL, Moment, Scenario, play};
 
@@ -38,10 +39,15 @@ fn rounds_until(moments: &[Moment], is_so: impl Fn(&Moment) -> bool) -> f64 {
     position.map_or(f64::INFINITY, |rounds| rounds as f64 + 1.0)
 }
 
-/// The rounds that are allowed where so many were promised and churn takes so many: with the tolerance of the promise for
-/// restoration, for another run of luck.
-fn allowed_by(promised: f64, possible: f64) -> f64 {
-    promised.max(1.2 * possible)
+/// By how much more rounds than churn takes may be taken: the tolerance of the promise for restoration, for another run of
+/// luck.
+const TOLERANCE: f64 = 1.2;
+
+/// The rounds that are allowed for a restoration: as many as were promised, but no more than churn takes. What is promised
+/// grows beyond all bounds as the debt comes near to the loans.
+fn allowed_by(promised: Option<f64>, possible: f64) -> f64 {
+    let by_churn = (TOLERANCE * possible).max(2.0).ceil() + 1.0;
+    promised.map_or(by_churn, |promised| promised.ceil().min(by_churn))
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
@@ -49,10 +55,31 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
     if count == 0 { 0.0 } else { sum / f64::from(count) }
 }
 
+/// All kinds of demand: whose memory it is, how much of it is used, and whether anybody waits too long.
+pub(crate) fn mixed(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
+    /// From here on nearly all has to be in use.
+    const FAST: f64 = 0.03;
+    let scenario = scenarios::mixed(100, 256, 180, churn, seed);
+    let figures = play(&scenario, &mut *kind.make(scenario.capacity), |_, _| {});
+    let mut all = vec![
+        ("mixed_protected", figures.protected_violations),
+        ("mixed_reserved", figures.reservation_violations),
+        ("mixed_utilisation", figures.utilisation),
+        ("mixed_utilisation_alone", figures.utilisation_alone),
+        ("mixed_hot", figures.hot),
+        ("mixed_worst_mean", figures.worst_mean),
+        ("mixed_worst_ever", figures.worst_ever),
+        ("mixed_of_allowed", figures.of_allowed_p99),
+        ("mixed_unpromised", figures.unpromised_most),
+    ];
+    all.extend((churn >= FAST).then_some(("mixed_utilisation_fast", figures.utilisation)));
+    all
+}
+
 /// Two hungry tenants of weights 1 and 2: how far from a third and two thirds they are, in spans.
 pub(crate) fn pair(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
     let moments = record(&scenarios::pair(churn, seed), kind);
-    let late = &moments[moments.len() / 2..];
+    let late = &moments[moments.len() - 200..];
     let off = |moment: &Moment| {
         let [one, two] = [0, 1].map(|index| moment.states[index].charged as f64);
         // From the line on which the second has twice as much.
@@ -94,7 +121,7 @@ pub(crate) fn weights(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
     vec![
         ("weights_rounds", rounds),
         ("weights_possible", possible),
-        ("weights_allowed", allowed_by(10.0, possible)),
+        ("weights_allowed", (TOLERANCE * possible).max(10.0)),
         (
             "weights_jain",
             mean(
@@ -132,7 +159,12 @@ pub(crate) fn claiming(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
                 .map(|moment| moment.states[0].charged as f64),
         )
     };
-    vec![("claiming_gain", held(10) / held(1) - 1.0)]
+    let entitled = scenarios::claiming(1, churn, seed).tenants[0].demand[0];
+    let usual = held(1);
+    vec![
+        ("claiming_gain", held(10) / usual - 1.0),
+        ("claiming_contested", usual / f64::from(entitled)),
+    ]
 }
 
 /// The same where all begin with nothing, and what of that lies in the spans that it got first: the part more that it has
@@ -219,6 +251,7 @@ pub(crate) fn sole_lender(kind: Kind, churn: f64, seed: u64) -> Vec<Figure> {
         let name = match name {
             "restoration_rounds" => "sole_rounds",
             "restoration_possible" => "sole_possible",
+            "restoration_promised" => "sole_promised",
             "restoration_allowed" => "sole_allowed",
             "restoration_eta" => "sole_eta",
             _ => return None,
@@ -238,26 +271,23 @@ fn restored(scenario: &Scenario, kind: Kind) -> Vec<Figure> {
     let rounds = rounds_until(&moments[at..], there);
     let forced = record_forced(scenario, kind, at);
     let possible = rounds_until(&forced[at..], there);
-    let others = || before.states[1..].iter();
-    let loans: u64 = others()
-        .map(|state| state.charged.saturating_sub(state.protected))
-        .sum();
-    let surplus_and_own = moments[at].states[0].charged;
-    let debt = wants.saturating_sub(surplus_and_own);
-    // What becomes empty of what they hold.
-    let held: u64 = others().map(|state| state.charged).sum();
-    let end = at + (rounds as usize).min(50);
-    let span_yield = mean(
-        moments[at..end]
-            .iter()
-            .map(|moment| moment.emptied[1..].iter().sum::<u64>() as f64 / held as f64),
-    );
-    let part = (debt as f64 / loans as f64).min(1.0 - 1e-9);
-    let promised = if (debt as f64) <= 2.0 * span_yield * loans as f64 {
-        2.0
+    // What all miss and what all borrow, at the end of the round in which it wakes up.
+    let woken = &moments[at].states;
+    let debt: u64 = woken.iter().map(|state| state.missing(SPAN)).sum();
+    let loans: u64 = woken.iter().map(State::borrowed).sum();
+    let surplus_and_own = woken[0].charged;
+    // What becomes empty of what borrowers hold if they are given nothing.
+    let end = if possible.is_finite() {
+        at + (possible as usize).min(50)
     } else {
-        2.0 + 1.2 * (1.0 / (1.0 - part)).ln() / -(1.0 - span_yield).ln()
+        at + 50
     };
+    let of_borrowers = |of: fn(&State) -> u64| {
+        let states = forced[at..end].iter().flat_map(|moment| &moment.states);
+        states.filter(|state| state.borrowed() > 0).map(of).sum::<u64>() as f64
+    };
+    let span_yield = of_borrowers(|state| state.emptied) / of_borrowers(|state| state.charged).max(1.0);
+    let promised = allowed(debt, loans, span_yield);
     let allowed = allowed_by(promised, possible);
     // What was told in each round in which a debt was open, over the rounds that it still was.
     let paid = (at + 1..moments.len())
@@ -273,10 +303,11 @@ fn restored(scenario: &Scenario, kind: Kind) -> Vec<Figure> {
             (surplus_and_own as f64 + SPAN as f64) / lender.protected as f64,
         ),
         ("restoration_protected", lender.protected as f64 / wants as f64),
-        ("restoration_debt", part),
+        ("restoration_debt", debt as f64 / loans as f64),
         ("restoration_yield", span_yield),
         ("restoration_rounds", rounds),
         ("restoration_possible", possible),
+        ("restoration_promised", promised.unwrap_or(f64::INFINITY)),
         ("restoration_allowed", allowed),
         ("restoration_eta", eta),
     ]

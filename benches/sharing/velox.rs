@@ -138,6 +138,6 @@ impl Controller for Velox {
     }
 
     fn free(&self) -> u64 {
-        self.accounts.free()
+        self.free
     }
 }

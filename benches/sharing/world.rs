@@ -26,6 +26,8 @@ pub(crate) struct Tenant {
     pub(crate) group: Option<usize>,
     /// Pages, by round.
     pub(crate) demand: Vec<u32>,
+    /// What it would be charged if it always got that, by round, where that is known.
+    pub(crate) alone: Vec<u32>,
     /// The part of its blocks that dies in a round.
     pub(crate) churn: f64,
     /// The rounds that it is there for.
@@ -65,8 +67,9 @@ pub(crate) struct Moment {
 struct Inhabitant {
     id: u16,
     memory: Memory,
-    /// What it wants in this round.
+    /// What it wants in this round, and what it would be charged for that alone.
     demand: u64,
+    alone: u64,
     weight: u32,
 }
 
@@ -80,8 +83,16 @@ pub(crate) fn play(
     for round in 0..scenario.rounds {
         world.round(round, &mut each);
     }
-    world.meter.figures(ROUNDS)
+    let protects = world.controller.protects();
+    let figures = world.meter.figures(ROUNDS);
+    match protects {
+        true => figures,
+        false => figures.without(&OF_SHARES),
+    }
 }
+
+/// What there is nothing to be told of where nothing is protected beyond reservations.
+const OF_SHARES: [&str; 4] = ["protected_violations", "moved", "transferred", "reversals"];
 
 struct World<'a> {
     scenario: &'a Scenario,
@@ -182,6 +193,7 @@ impl<'a> World<'a> {
                         id,
                         memory,
                         demand: 0,
+                        alone: 0,
                         weight,
                     });
                     self.by_id
@@ -209,7 +221,8 @@ impl<'a> World<'a> {
                 _ => {}
             }
             if let Some(inhabitant) = &mut self.inhabitants[index] {
-                inhabitant.demand = tenant.demand.get(round).copied().unwrap_or(0).into();
+                let at = |curve: &[u32]| curve.get(round).copied().unwrap_or(0).into();
+                (inhabitant.demand, inhabitant.alone) = (at(&tenant.demand), at(&tenant.alone));
             }
         }
         changed
@@ -270,23 +283,20 @@ impl<'a> World<'a> {
             return;
         }
         self.controller.deny(id, SPAN * tenant.claims);
-        if self.is_measured {
-            if charged + SPAN <= self.entitlements[index] {
-                let is_idle = self.could_make_room(index);
-                self.meter
-                    .refused_entitled(self.controller.free() >= SPAN, is_idle);
-            }
-            if self.controller.protects() && charged + SPAN <= self.controller.protected(id) {
-                self.meter.refused_protected();
-            }
-            // What is kept for a group is there for any member, up to what that one is entitled to.
-            let kept = tenant
-                .group
-                .map_or(0, |group| self.controller.kept(self.groups[group]));
-            let is_kept = kept >= SPAN && charged + SPAN <= self.entitlements[index];
-            if charged + SPAN <= tenant.contract.reservation || is_kept {
-                self.meter.refused_reserved();
-            }
+        let is_entitled = charged + SPAN <= self.entitlements[index];
+        if self.is_measured && is_entitled {
+            self.meter.refused_entitled(self.controller.free() >= SPAN);
+        }
+        // What is never to happen counts while the figures have not begun, too.
+        if self.controller.protects() && charged + SPAN <= self.controller.protected(id) {
+            self.meter.refused_protected();
+        }
+        // What is kept for a group is there for any member, up to what that one is entitled to.
+        let kept = tenant
+            .group
+            .map_or(0, |group| self.controller.kept(self.groups[group]));
+        if charged + SPAN <= tenant.contract.reservation || kept >= SPAN && is_entitled {
+            self.meter.refused_reserved();
         }
     }
 
@@ -317,18 +327,6 @@ impl<'a> World<'a> {
             }
         }
         false
-    }
-
-    /// Whether sorting home what another tenant keeps above its entitlement would empty a span.
-    fn could_make_room(&self, index: usize) -> bool {
-        let mut rng = self.rng.clone();
-        let others = self.inhabitants.iter().zip(&self.entitlements).enumerate();
-        let others = others.filter(|(other, _)| *other != index);
-        let mut borrowers = others.filter_map(|(_, (inhabitant, entitlement))| {
-            let memory = &inhabitant.as_ref()?.memory;
-            (memory.charged() >= entitlement + SPAN && memory.idle() > 0).then_some(memory)
-        });
-        borrowers.any(|memory| memory.clone().trim(&mut rng) > 0)
     }
 
     fn rebalance(&mut self, now: Duration) {
@@ -375,6 +373,7 @@ impl<'a> World<'a> {
             // A span with a live block is in use: nobody can take it back. So it is what is charged, and what is missing.
             demand: charged + missing,
             wanted,
+            alone: inhabitant.alone,
             charged,
             live,
             entitlement: self.entitlements[index],
