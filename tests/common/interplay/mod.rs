@@ -58,6 +58,8 @@ const TENANTS: usize = 6;
 const GROUPS: usize = 2;
 const ARENAS: usize = 6;
 const BLOCKS: usize = 400;
+/// In one turn of a stay: more than a magazine holds.
+const STAY: usize = 70;
 
 /// Who has it. Root is 0, and numbers are not used again.
 type Who = u32;
@@ -161,7 +163,8 @@ impl Interplay {
             5 => self.set_limit(bytes),
             6 => self.set_promise(bytes),
             7..=11 => self.allocate(bytes, Door::Handle),
-            12..=16 => self.allocate(bytes, Door::Ambient),
+            12..=15 => self.allocate(bytes, Door::Ambient),
+            16 => self.stay(bytes),
             17..=20 => self.free(bytes),
             21..=22 => self.resize(bytes),
             23 => self.open_arena(bytes),
