@@ -482,7 +482,8 @@ fn a_refusal_of_one_tenant_refuses_no_other() {
     let (greedy, modest) = (tenant("greedy"), tenant("modest"));
     let asks = thread::spawn(move || {
         for _ in 0..5_000_000 {
-            assert!(greedy.try_charge(1 << 60).is_err());
+            // So much that an account could count it: it gets as far as to what all share.
+            assert!(greedy.try_charge(1 << 43).is_err());
         }
     });
     let mut refused = 0;

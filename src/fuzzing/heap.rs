@@ -2,7 +2,7 @@
 //!
 //! What is compared after each operation: no two blocks overlap; each is aligned, holds what was written, and nothing
 //! of another tenant's; a block belongs to the tenant it was asked for; each tenant is charged for exactly the pages
-//! that its pool holds; the sum is the ledger's. And while no fault is on: no request is refused.
+//! that its pool holds; the sum is what the ledger has lent. And while no fault is on: no request is refused.
 //!
 //! ```text
 //!  op.rs ──▶ Heap::step ──▶ threads, tenants, faults    here
@@ -53,12 +53,15 @@ pub(super) struct Heap {
     blocks: Vec<Block>,
     /// Whether no fault is on.
     is_well: bool,
+    /// What anybody could claim before anything was charged.
+    surplus: i64,
 }
 
 impl Heap {
     pub(super) fn new() -> Self {
         // SAFETY: this struct is the only one to use what the world holds, and ends with it.
         let world = unsafe { World::new(|os| Threads::new(os)) };
+        let surplus = world.root().shared.ledger.surplus();
         let root = Tenant {
             pool: world.root().shared.root(),
             tag: Tag::ROOT,
@@ -74,6 +77,7 @@ impl Heap {
             serial: 0,
             blocks: Vec::new(),
             is_well: true,
+            surplus,
         }
     }
 
@@ -294,7 +298,9 @@ impl Heap {
             pool.assert_invariants();
             charged += pool.account.charged();
         }
-        assert_eq!(charged, shared.charged(), "Conserved");
+        // Nothing is protected or beyond a limit here: what is charged is all that is claimed.
+        let claimed = self.surplus - shared.ledger.surplus();
+        assert_eq!(claimed, charged.cast_signed(), "Conserved");
         for tenant in &self.tenants {
             let own = self.blocks.iter().filter(|block| block.tag == tenant.tag);
             let (mut live, mut large) = (0, 0);

@@ -43,11 +43,17 @@ pub(crate) fn in_child(test: &str, seconds: u32, body: impl FnOnce()) -> Output 
         std::process::exit(0);
     }
     let binary = std::env::current_exe().expect("a test knows its own binary");
-    Command::new(binary)
+    let output = Command::new(binary)
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(VARIABLE, test)
         .output()
-        .expect("a test can be started again")
+        .expect("a test can be started again");
+    // None of that name would end well, too.
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("running 1 test"),
+        "no test is named {test}"
+    );
+    output
 }
 
 /// [`in_child`] for what must end well.

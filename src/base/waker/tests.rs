@@ -3,23 +3,36 @@
 #[cfg(not(loom))]
 #[test]
 fn there_is_one_thread_at_a_time_and_an_alarm_ends_its_sleep() {
-    use super::Waker;
+    use super::{ASLEEP, Waker};
     use core::sync::atomic::{AtomicBool, Ordering};
     use core::time::Duration;
+    use std::thread;
+    use std::time::Instant;
     static WAKER: Waker = Waker::new();
     static ALARM: AtomicBool = AtomicBool::new(false);
     WAKER.wake();
     assert!(!WAKER.is_claimed() && WAKER.claim() && !WAKER.claim());
     // One that is due does not sleep.
     WAKER.sleep(Duration::from_secs(3600), || true);
-    let sleeper = std::thread::spawn(|| {
+    let sleeper = thread::spawn(|| {
         while !ALARM.load(Ordering::Relaxed) {
             WAKER.sleep(Duration::from_secs(3600), || ALARM.load(Ordering::Relaxed));
         }
         WAKER.retire();
     });
+    // It says so before it sleeps.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while WAKER.0.load(Ordering::Relaxed) != ASLEEP {
+        assert!(Instant::now() < deadline, "it does not sleep");
+        thread::yield_now();
+    }
+    thread::sleep(Duration::from_millis(20));
     ALARM.store(true, Ordering::Relaxed);
     WAKER.wake();
+    while !sleeper.is_finished() {
+        assert!(Instant::now() < deadline, "it is not woken");
+        thread::sleep(Duration::from_millis(1));
+    }
     sleeper.join().expect("it ends");
     assert!(!WAKER.is_claimed());
 }

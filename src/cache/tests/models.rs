@@ -9,7 +9,7 @@ use crate::cache::{Thread, Threads};
 use crate::ledger::Purpose;
 use crate::os::simulated::World;
 use crate::pool::Pool;
-use crate::span::Tag;
+use crate::span::{OwnerWord, Tag};
 
 const CLASS: usize = 35;
 const TENANT: Tag = Tag::new(1, 1);
@@ -98,5 +98,31 @@ fn loom_a_thread_that_leaves_and_a_retirement_send_the_block_once() {
         root.forget(TENANT);
         leaving.join().unwrap();
         scene.assert_home();
+    });
+}
+
+#[test]
+fn loom_who_enters_beside_a_retirement_has_nothing_of_the_next_tenant() {
+    const NEXT: Tag = Tag::new(1, 2);
+    loom::model(|| {
+        let scene = Scene::new();
+        let (root, pool) = (scene.world.root(), scene.pool);
+        let user = Sent((scene.threads[1], pool, root));
+        let entering = thread::spawn(move || {
+            let Sent((thread, pool, root)) = { user };
+            thread.enter(pool, TENANT);
+            let block = thread.allocate_slow(CLASS, Purpose::Insistent).unwrap();
+            thread.enter(root.shared.root(), Tag::ROOT);
+            Sent(block)
+        });
+        // As the registry does; the blocks that are out are not what keeps it here.
+        assert!(pool.retire());
+        if root.forget(TENANT) {
+            pool.set_tag(NEXT);
+        }
+        let Sent(block) = entering.join().unwrap();
+        // SAFETY: the block lies in a segment.
+        let owner = unsafe { OwnerWord::of(block.as_ptr()) };
+        assert!([TENANT, Tag::ROOT].contains(&owner.tag()), "{owner:?}");
     });
 }

@@ -247,7 +247,38 @@ impl World {
         self.apply(&decisions);
         self.solver.assert_invariants();
         self.assert_told(&decisions);
+        self.assert_promised();
         decisions
+    }
+
+    /// Checks that where what is reserved fits, each is entitled to it, and none of it is lent.
+    fn assert_promised(&self) {
+        let reserved = |group: Option<GroupId>| -> u64 {
+            let members = self
+                .accounts
+                .iter()
+                .flatten()
+                .filter(|account| account.group == group);
+            members.map(|account| account.contract.reservation).sum()
+        };
+        let (mut all, mut is_inside) = (reserved(None), true);
+        for (id, group) in self.solver.groups.iter() {
+            let (own, members) = (group.contract.reservation, reserved(Some(id)));
+            is_inside &= members <= group.contract.limit && (own == 0 || members <= own);
+            all += own.max(members);
+        }
+        if !is_inside || all > self.lendable {
+            return;
+        }
+        for (id, account) in (0..).zip(&self.accounts) {
+            let Some(account) = account else { continue };
+            let figures = self.solver.figures(id).expect("joined");
+            let least = account.contract.reservation;
+            assert!(
+                figures.entitlement >= least && figures.wish >= least,
+                "{figures:?} of {account:?}"
+            );
+        }
     }
 
     /// Checks that whoever goes by what was told goes by what holds: levels, and who is frozen.

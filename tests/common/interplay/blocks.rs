@@ -48,6 +48,81 @@ impl Interplay {
         }
     }
 
+    /// So many requests of one size in a row that the thread gets a cache of the tenant's, and that full and empty magazines
+    /// come and go. Blocks of others are freed among them, and a few of its own stay.
+    pub(super) fn stay(&mut self, bytes: &mut Bytes<'_>) {
+        let who = bytes.pick(&self.parties);
+        let door = [Door::Ambient, Door::Handle][bytes.below(2)];
+        // A small tenant gets one after more of them.
+        let (size, turns) = (1 << bytes.below(12), [1, 1, 1, 10][bytes.below(4)]);
+        let (few, others) = (bytes.below(STAY), bytes.below(8));
+        let Some(who) = who else { return };
+        let others = Sent((0..others).map_while(|_| self.take(bytes)).collect::<Vec<_>>());
+        let party = &self.parties[&who];
+        let (tenant, handle) = (&party.tenant, &party.handle);
+        let handle_of = |who| self.parties.get(&who).map(|party| &party.handle);
+        let layout = Layout::from_size_align(size, 1).expect("small powers");
+        let owner = if party.is_retired { ROOT } else { who };
+        let one = || {
+            let start = match door {
+                Door::Handle => handle.allocate(layout).ok().map(NonNull::cast)?,
+                // SAFETY: the size is not zero.
+                Door::Ambient => NonNull::new(unsafe { DOOR.alloc(layout) })?,
+            };
+            let seed = start.addr().get() as u64;
+            // SAFETY: the block is ours and as long as its layout.
+            unsafe { fill(start.as_ptr(), size, seed) };
+            Some(Block {
+                start,
+                layout,
+                owner,
+                door,
+                seed,
+            })
+        };
+        // 1. All turns but the end of the last, which leaves blocks, or fewer where one was refused.
+        let act = || {
+            for block in { others }.0 {
+                let handle = handle_of(block.owner);
+                block.give(handle);
+            }
+            let mut blocks = Vec::with_capacity(STAY);
+            for _ in 0..turns {
+                blocks.drain(..).for_each(|block: Block| block.give(Some(handle)));
+                blocks.extend(std::iter::from_fn(one).take(STAY));
+                if blocks.len() < STAY {
+                    break;
+                }
+            }
+            Sent(blocks)
+        };
+        let blocks = self.run(|| match door {
+            Door::Ambient => tenant.in_scope(act),
+            Door::Handle => act(),
+        });
+        if blocks.0.len() < STAY {
+            self.justify(who, need(size), door == Door::Ambient);
+        }
+        // 2. Most of them go, in another stay.
+        let kept = few.min(BLOCKS - self.blocks.len());
+        let act = || {
+            let mut blocks = { blocks }.0;
+            let gone = blocks.drain(kept.min(blocks.len())..);
+            gone.for_each(|block| block.give(Some(handle)));
+            Sent(blocks)
+        };
+        let Sent(blocks) = self.run(|| match door {
+            Door::Ambient => tenant.in_scope(act),
+            Door::Handle => act(),
+        });
+        for Block { start, layout, .. } in blocks {
+            self.keep(start, layout, owner, door);
+        }
+        if door == Door::Ambient {
+            self.excuse(who);
+        }
+    }
+
     /// A block that has come, or come back, is written to.
     pub(super) fn keep(&mut self, start: NonNull<u8>, layout: Layout, owner: Who, door: Door) {
         let entered = self.shadow.allocated(start.addr().get(), layout, owner);
@@ -87,28 +162,10 @@ impl Interplay {
         let handle = self.parties.get(&block.owner).map(|party| &party.handle);
         let block = Sent(block);
         self.run(move || {
-            let Block {
-                start,
-                layout,
-                door,
-                seed,
-                ..
-            } = { block }.0;
-            let free = || {
-                // SAFETY: the block is live, ours, and of this layout; it goes back by the door it came through.
-                unsafe {
-                    check(start.as_ptr(), layout.size(), layout.size(), seed).expect("kept");
-                    match door {
-                        Door::Handle => handle
-                            .expect("it stays while a block is out")
-                            .deallocate(start, layout),
-                        Door::Ambient => DOOR.dealloc(start.as_ptr(), layout),
-                    }
-                }
-            };
+            let block = { block }.0;
             match inside {
-                Some(tenant) => tenant.in_scope(free),
-                None => free(),
+                Some(tenant) => tenant.in_scope(|| block.give(handle)),
+                None => block.give(handle),
             }
         });
     }
@@ -177,6 +234,23 @@ impl Interplay {
         // To become smaller may need another block first.
         if door == Door::Ambient || !grows {
             self.excuse(owner);
+        }
+    }
+}
+
+impl Block {
+    /// Back by the door it came through, in the state it was left in.
+    fn give(self, handle: Option<&TenantAlloc>) {
+        let (start, size) = (self.start.as_ptr(), self.layout.size());
+        // SAFETY: the block is live, ours, and of this layout.
+        unsafe {
+            check(start, size, size, self.seed).expect("kept");
+            match self.door {
+                Door::Handle => handle
+                    .expect("it stays while a block is out")
+                    .deallocate(self.start, self.layout),
+                Door::Ambient => DOOR.dealloc(start, self.layout),
+            }
         }
     }
 }

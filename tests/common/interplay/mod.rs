@@ -8,9 +8,11 @@
 //! After each step:
 //! - **Intact**: blocks do not overlap, are aligned, zero where asked for, and keep their bytes.
 //! - **Bounded**: a tenant, and the tenants of a group, are charged no more than the limit, or what was charged already when
-//!   it was lowered, and the overdraft; all together no more than the capacity and the overdrafts.
+//!   it was lowered, and the overdraft.
+//! - **Conserved**: what all claim, what is kept for groups and the surplus are what is lendable; at the end, what root claims
+//!   and the surplus are.
 //! - **No false refusal**: what fits in the protected share and the limit is not refused, nor what fits in the entitlement,
-//!   the limits and the surplus. What may not fail does not.
+//!   the limits and the surplus; nor is a promise that can be made. What may not fail does not.
 //! - **Charged**: each tenant is charged at least what its callers have; and once caches are flushed, and callers have
 //!   nothing, nothing.
 //!
@@ -35,7 +37,8 @@ use std::time::Duration;
 
 use allocator_api2::alloc::Allocator;
 use tenancy::{
-    Arena, Charge, Config, Error, Group, OnLimit, Rebalancer, Tenancy, Tenant, TenantAlloc, TenantStats,
+    Arena, Charge, Config, Error, Group, OnLimit, Rebalancer, Snapshot, Tenancy, Tenant, TenantAlloc,
+    TenantStats,
 };
 
 use crate::shadow_heap::{ShadowHeap, check, check_zero, fill};
@@ -47,12 +50,16 @@ static DOOR: Tenancy = Tenancy::new();
 
 /// Small, so that it is used up.
 const CAPACITY: u64 = 48 << 20;
+/// The capacity less the headroom: of so small a one, four slabs of the largest class.
+const LENDABLE: u64 = CAPACITY - (1 << 20);
 const PAGE: u64 = 4096;
 /// At a time.
 const TENANTS: usize = 6;
 const GROUPS: usize = 2;
 const ARENAS: usize = 6;
 const BLOCKS: usize = 400;
+/// In one turn of a stay: more than a magazine holds.
+const STAY: usize = 70;
 
 /// Who has it. Root is 0, and numbers are not used again.
 type Who = u32;
@@ -65,6 +72,10 @@ struct Party {
     on_limit: OnLimit,
     /// Charged when the limit was last set, or went beyond it as overdraft, in so far as it still is.
     excused: u64,
+    /// Of its overdraft, what stands beside all claims at most: the rest is beyond a limit that came later.
+    overdrawn: u64,
+    /// The most that was seen charged.
+    most: u64,
     is_retired: bool,
     /// Credit that nobody knows the rest of.
     has_prepaid: bool,
@@ -72,6 +83,7 @@ struct Party {
 
 struct Fellowship {
     group: Group,
+    reservation: u64,
     limit: u64,
     excused: u64,
 }
@@ -151,7 +163,8 @@ impl Interplay {
             5 => self.set_limit(bytes),
             6 => self.set_promise(bytes),
             7..=11 => self.allocate(bytes, Door::Handle),
-            12..=16 => self.allocate(bytes, Door::Ambient),
+            12..=15 => self.allocate(bytes, Door::Ambient),
+            16 => self.stay(bytes),
             17..=20 => self.free(bytes),
             21..=22 => self.resize(bytes),
             23 => self.open_arena(bytes),
@@ -228,5 +241,21 @@ impl Interplay {
             (0, 0),
             "{snapshot}"
         );
+        // Root has nothing, and all that nobody has is there: it can be promised, but for what is promised to root.
+        let surplus = || tenancy::snapshot().process.surplus;
+        let rest = || LENDABLE - Tenant::root().stats().protected;
+        let whole = |bytes| Tenant::builder("the rest").reservation(bytes).build();
+        let (asked, free) = (LENDABLE, LENDABLE - Tenant::root().stats().reservation);
+        assert_eq!(
+            whole(asked),
+            Err(Error::ReservationsExceedCapacity { asked, free })
+        );
+        assert_eq!(surplus(), rest(), "Conserved: {snapshot}");
+        let tenant = whole(rest()).expect("it is there");
+        assert_eq!((tenant.stats().protected, surplus()), (rest(), 0));
+        tenant.retire().expect("it had not");
+        tenancy::maintain();
+        // There may have been a round.
+        assert_eq!(surplus(), rest());
     }
 }

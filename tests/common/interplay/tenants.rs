@@ -9,9 +9,10 @@ impl Interplay {
             return;
         }
         self.serial += 1;
+        let (weight, reservation) = (1 + bytes.below(100) as u32, bytes.promise());
         let mut builder = Tenant::builder(format!("party {}", self.serial))
-            .weight(1 + bytes.below(100) as u32)
-            .reservation(bytes.promise());
+            .weight(weight)
+            .reservation(reservation);
         let limit = bytes.limit();
         if let Some(limit) = limit {
             builder = builder.limit(limit);
@@ -35,17 +36,14 @@ impl Interplay {
                     group,
                     on_limit,
                     excused: 0,
+                    overdrawn: 0,
+                    most: 0,
                     is_retired: false,
                     has_prepaid: false,
                 };
                 self.parties.insert(self.serial, party);
             }
-            Err(
-                Error::LimitBelowReservation
-                | Error::ReservationsExceedCapacity { .. }
-                | Error::EntitlementPending { .. },
-            ) => {}
-            Err(error) => panic!("{error}"),
+            Err(error) => self.justify_promise(&error, None, group, limit, reservation),
         }
     }
 
@@ -65,18 +63,24 @@ impl Interplay {
             return;
         }
         self.serial += 1;
-        let mut builder = Group::builder(format!("group {}", self.serial)).reservation(bytes.promise());
+        let reservation = bytes.promise();
+        let mut builder = Group::builder(format!("group {}", self.serial)).reservation(reservation);
         let limit = bytes.limit();
         if let Some(limit) = limit {
             builder = builder.limit(limit);
         }
-        if let Ok(group) = builder.build() {
-            let fellowship = Fellowship {
-                group,
-                limit: limit.unwrap_or(u64::MAX),
-                excused: 0,
-            };
-            self.groups.insert(self.serial, fellowship);
+        match builder.build() {
+            Ok(group) => {
+                let fellowship = Fellowship {
+                    group,
+                    reservation,
+                    limit: limit.unwrap_or(u64::MAX),
+                    excused: 0,
+                };
+                self.groups.insert(self.serial, fellowship);
+            }
+            // Without members it stands to the others as a tenant does.
+            Err(error) => self.justify_promise(&error, None, None, limit, reservation),
         }
     }
 
@@ -84,17 +88,27 @@ impl Interplay {
         let Some(number) = bytes.pick(&self.groups) else {
             return;
         };
+        let reserved = self.reserved_in(Some(number), None);
         let fellowship = self.groups.get_mut(&number).expect("picked");
         match bytes.below(3) {
             0 => {
                 let limit = bytes.limit();
-                if fellowship.group.set_limit(limit).is_ok() {
+                let may = limit.is_none_or(|limit| limit >= reserved.max(fellowship.reservation));
+                let is_set = fellowship.group.set_limit(limit);
+                assert_eq!(is_set.is_ok(), may, "{is_set:?}");
+                if may {
                     let members = self.parties.values().filter(|party| party.group == Some(number));
                     fellowship.limit = limit.unwrap_or(u64::MAX);
                     fellowship.excused = members.map(|party| claim(&party.tenant.stats())).sum();
                 }
             }
-            1 => drop(fellowship.group.set_reservation(bytes.promise())),
+            1 => {
+                let asked = bytes.promise();
+                match fellowship.group.set_reservation(asked) {
+                    Ok(()) => fellowship.reservation = asked,
+                    Err(error) => self.justify_keeping(&error, number, asked),
+                }
+            }
             _ => {
                 if fellowship.group.retire().is_ok() {
                     let stays = |party: &Party| party.group == Some(number) && !party.is_retired;
@@ -114,12 +128,15 @@ impl Interplay {
         };
         let party = self.parties.get_mut(&who).expect("picked");
         let stats = party.tenant.stats();
-        match party.tenant.set_limit(bytes.limit()) {
-            Ok(()) => party.excused = stats.charged,
-            Err(error) => assert!(
-                error == Error::LimitBelowReservation || party.is_retired,
-                "{error}"
-            ),
+        let limit = bytes.limit();
+        let may = limit.is_none_or(|limit| limit >= stats.reservation);
+        match party.tenant.set_limit(limit) {
+            Ok(()) => {
+                assert!(may && !party.is_retired);
+                party.excused = stats.charged;
+            }
+            Err(Error::LimitBelowReservation) => assert!(!may),
+            Err(error) => assert!(error == Error::Retired && party.is_retired, "{error}"),
         }
     }
 
@@ -141,12 +158,17 @@ impl Interplay {
             }
             _ => {
                 let asked = bytes.promise();
-                let stats = || tenant.stats();
-                match tenant.set_reservation(asked) {
-                    Ok(()) => {
-                        assert!(stats().reservation == asked && stats().protected >= asked.min(stats().limit))
+                let done = tenant.set_reservation(asked);
+                let (stats, group) = (tenant.stats(), party.group);
+                match done {
+                    Ok(()) => assert!(may && stats.reservation == asked && stats.protected >= asked),
+                    Err(error) => {
+                        assert_eq!(stats.reservation, before.reservation, "nothing has changed");
+                        match may {
+                            true => self.justify_promise(&error, Some(who), group, Some(before.limit), asked),
+                            false => assert_eq!(error, Error::Retired),
+                        }
                     }
-                    Err(_) => assert_eq!(stats().reservation, before.reservation, "nothing has changed"),
                 }
             }
         }

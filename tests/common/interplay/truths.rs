@@ -64,12 +64,132 @@ impl Interplay {
         );
     }
 
+    /// What the tenants of a group, or of none, reserve together, but for one of them.
+    pub(super) fn reserved_in(&self, group: Option<u32>, but: Option<Who>) -> u64 {
+        let others = self
+            .parties
+            .iter()
+            .filter(|(who, party)| party.group == group && Some(**who) != but);
+        others.map(|(_, party)| party.tenant.stats().reservation).sum()
+    }
+
+    /// **Admission**: what would be promised in all if one tenant reserved `asked`, and the group `changed` so much.
+    fn promised(
+        &self,
+        (who, group, asked): (Option<Who>, Option<u32>, u64),
+        changed: Option<(u32, u64)>,
+    ) -> u64 {
+        let of = |other| self.reserved_in(other, who) + if other == group { asked } else { 0 };
+        let groups = self.groups.iter().map(|(number, fellowship)| match changed {
+            Some((other, kept)) if other == *number => kept.max(of(Some(*number))),
+            _ => fellowship.reservation.max(of(Some(*number))),
+        });
+        Tenant::root().stats().reservation + of(None) + groups.sum::<u64>()
+    }
+
+    /// A tenant, new or not, was not promised `asked`: there must be a reason.
+    pub(super) fn justify_promise(
+        &self,
+        error: &Error,
+        who: Option<Who>,
+        group: Option<u32>,
+        limit: Option<u64>,
+        asked: u64,
+    ) {
+        let of_group = group.map(|number| (number, &self.groups[&number]));
+        let all = |number| self.reserved_in(Some(number), who) + asked;
+        match error {
+            Error::LimitBelowReservation => assert!(
+                limit.is_some_and(|limit| limit < asked)
+                    || of_group.is_some_and(|(number, group)| group.limit < all(number)),
+                "{asked} are within the limits"
+            ),
+            Error::ReservationsExceedCapacity { .. } => assert!(
+                self.promised((who, group, asked), None) > LENDABLE
+                    || of_group.is_some_and(|(number, group)| (1..all(number)).contains(&group.reservation)),
+                "{asked} can be promised"
+            ),
+            Error::EntitlementPending { debt, .. } => {
+                let party = who.map(|who| self.parties[&who].tenant.stats());
+                let own = party.map_or(0, |stats| claim(&stats));
+                let surplus = tenancy::snapshot().process.surplus;
+                let there = of_group.map_or(surplus, |(number, group)| {
+                    let claims = self.members(number).map(|stats| claim(&stats)).sum();
+                    let kept = group.reservation.saturating_sub(claims);
+                    (surplus + kept).min(group.limit.saturating_sub(claims))
+                });
+                // Of what is beyond a limit or the capacity, nobody outside knows what is claimed.
+                let is_near =
+                    |other, party: &Party| who == Some(other) || group.is_some() && party.group == group;
+                let mut near = self
+                    .parties
+                    .iter()
+                    .filter(|(other, party)| is_near(**other, party));
+                let is_told = near.all(|(_, party)| party.tenant.stats().overdraft == 0);
+                assert!(
+                    *debt > 0 && (own + there < asked || !is_told),
+                    "{asked} are there"
+                );
+            }
+            other => panic!("{other}"),
+        }
+    }
+
+    /// A group was not promised `asked`: there must be a reason.
+    pub(super) fn justify_keeping(&self, error: &Error, number: u32, asked: u64) {
+        let (group, reserved) = (&self.groups[&number], self.reserved_in(Some(number), None));
+        match error {
+            Error::LimitBelowReservation => assert!(asked > group.limit),
+            Error::ReservationsExceedCapacity { .. } => assert!(
+                (1..reserved).contains(&asked)
+                    || self.promised((None, Some(number), 0), Some((number, asked))) > LENDABLE,
+                "{asked} can be promised"
+            ),
+            Error::EntitlementPending { debt, .. } => {
+                let own = self.claimed_in(number).max(group.reservation);
+                let surplus = tenancy::snapshot().process.surplus;
+                assert!(*debt > 0 && own + surplus < asked, "{asked} are there");
+            }
+            other => panic!("{other}"),
+        }
+    }
+
     /// What may not fail has been done, and may have gone beyond the limit.
     pub(super) fn excuse(&mut self, who: Who) {
         let party = self.parties.get_mut(&who).expect("listed");
         if party.on_limit == OnLimit::Overdraft {
-            party.excused = party.excused.max(party.tenant.stats().charged);
+            let stats = party.tenant.stats();
+            party.excused = party.excused.max(stats.charged);
+            party.overdrawn = stats.overdraft;
         }
+    }
+
+    /// What the members of a group claim together, at least.
+    fn claimed_in(&self, number: u32) -> u64 {
+        let members = self.parties.values().filter(|party| party.group == Some(number));
+        members.map(Party::claimed).sum()
+    }
+
+    /// **Conserved**, as far as one can tell from outside.
+    fn compare_sums(&self, snapshot: &Snapshot) {
+        let root = &snapshot.tenants[0].1;
+        let root = root.protected.max(root.charged - root.overdraft);
+        let claimed = root + self.parties.values().map(Party::claimed).sum::<u64>();
+        let kept = self.groups.iter().map(|(number, fellowship)| {
+            let members = self.members(*number).map(|stats| claim(&stats)).sum();
+            fellowship.reservation.saturating_sub(members)
+        });
+        let kept = kept.sum::<u64>();
+        let all = claimed + kept + snapshot.process.surplus;
+        let is_told = |party: &Party| party.tenant.stats().overdraft == 0;
+        if self.parties.values().all(is_told) {
+            assert_eq!(all, LENDABLE, "Conserved: {snapshot}");
+        }
+        assert!(all <= LENDABLE, "Solvent: {snapshot}");
+        // **Admission**: what cannot be promised is told with what still can.
+        let (asked, free) = (LENDABLE + PAGE, LENDABLE - self.promised((None, None, 0), None));
+        let refused = Tenant::builder("too much").reservation(asked).build();
+        assert_eq!(refused, Err(Error::ReservationsExceedCapacity { asked, free }));
     }
 
     pub(super) fn compare(&mut self) {
@@ -82,13 +202,10 @@ impl Interplay {
             (process.charged, process.overdraft),
             "the columns sum"
         );
-        assert!(
-            sum <= process.capacity - process.headroom + overdraft,
-            "{process:?}"
-        );
         let lent: u64 = snapshot.tenants.iter().map(|(_, stats)| stats.lent).sum();
         let borrowed: u64 = snapshot.tenants.iter().map(|(_, stats)| stats.borrowed).sum();
         assert!(lent <= borrowed, "{snapshot}");
+        self.compare_sums(&snapshot);
         let held: BTreeMap<Who, u64> = self
             .parties
             .keys()
@@ -97,19 +214,22 @@ impl Interplay {
         for (who, party) in &mut self.parties {
             let stats = party.tenant.stats();
             assert!(stats.charged >= held[who], "{} held: {stats:?}", held[who]);
+            // Who has drained has no figures any more.
             assert!(
-                stats.peak >= stats.charged && stats.charged >= stats.overdraft,
-                "{stats:?}"
+                stats.peak >= party.most || party.is_retired && stats.charged == 0,
+                "{} were charged: {stats:?}",
+                party.most
             );
+            party.most = party.most.max(stats.charged);
             // By what was charged alone: its overdraft is whatever is beyond the limit, however it came there.
             let most = stats.limit.max(party.excused);
             assert!(stats.charged <= most, "beyond the limit: {stats:?}");
             party.excused = party.excused.min(stats.charged);
+            party.overdrawn = party.overdrawn.min(stats.overdraft);
         }
         let numbers: Vec<u32> = self.groups.keys().copied().collect();
         for number in numbers {
-            let within = |stats: TenantStats| stats.protected.max(stats.charged - stats.overdraft);
-            let within: u64 = self.members(number).map(within).sum();
+            let within = self.claimed_in(number);
             let claims: u64 = self.members(number).map(|stats| claim(&stats)).sum();
             let fellowship = self.groups.get_mut(&number).expect("listed");
             let most = fellowship.limit.max(fellowship.excused);
@@ -119,7 +239,17 @@ impl Interplay {
     }
 }
 
-/// What nobody else may have for it.
+impl Party {
+    /// What nobody else may have for it, at least: what stands beside all claims left out.
+    fn claimed(&self) -> u64 {
+        let stats = self.tenant.stats();
+        stats
+            .protected
+            .max(stats.charged - self.overdrawn.min(stats.overdraft))
+    }
+}
+
+/// What nobody else may have for it, at most.
 pub(super) fn claim(stats: &TenantStats) -> u64 {
     stats.charged.max(stats.protected)
 }
