@@ -43,7 +43,8 @@ fn assert_invariants(ledger: &Ledger, accounts: &[&Account]) {
 fn what_ones_own_limit_forbids_is_nobody_elses_matter() {
     let (ledger, account) = (Ledger::new(), Account::new(1));
     ledger.set_capacity(1000);
-    (account.set_limit(100), account.set_weight(100));
+    account.set_limit(100);
+    account.set_weight(100);
     assert!(ledger.charge(&account, 90, Purpose::Fallible).is_ok());
     ledger.deny(&account, 11);
     assert!(!ledger.is_contended() && !ledger.is_alarmed());

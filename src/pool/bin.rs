@@ -87,10 +87,12 @@ impl Bin {
         magazine: Magazine,
         release: impl FnMut(Span),
     ) -> Option<Magazine> {
-        let Err(mut magazine) = self.content.lock().reserve.push(magazine) else {
-            return None;
-        };
-        self.sort_home(&mut magazine, release);
+        let mut content = self.content.lock();
+        let mut magazine = content.reserve.push(magazine).err()?;
+        // SAFETY: **Own**, and the magazine owns its blocks.
+        let emptied = unsafe { content.slabs.give(|| magazine.pop()) };
+        drop(content);
+        emptied.for_each(release);
         Some(magazine)
     }
 

@@ -11,7 +11,7 @@
 //! | [`Static`] | all of it | comparison: a partition |
 //! | [`Greedy`] | what is held | comparison: first come, first served |
 //! | [`MaxMin`] | this round's demand | comparison: fairness without memory |
-//! | [`Karma`] | this round's demand, at least half of it; who lent competes harder | comparison: fairness over time |
+//! | [`Karma`] | this round's demand, up to half of it what comes back too late; who lent competes harder | comparison: fairness over time |
 //!
 //! Above: the solver and the rounds that drive it. Below: `tenant`, for the number that names one.
 //!
