@@ -13,9 +13,9 @@
 //! the same as if it were the only one.
 //!
 //! Demand may go on rising while a tenant is short. Then it is short for longer than it waits: it *waits* for what it wanted
-//! all the time and has not got. A wait is held against what was promised in its first round, since it is then that
-//! a lender wakes up: what others come to miss later gives it no more time. If nothing was promised then, the clock starts
-//! in the first round in which something is; the rounds before are counted apart.
+//! all the time and has not got. A wait is held against what was promised at the end of its first round, when rounds hear of
+//! it and the debt is taken: the clock starts there, and what others come to miss later gives it no more time. If nothing
+//! was promised then, the clock starts in the first round in which something is; the rounds before are counted apart.
 
 use crate::metrics::State;
 
@@ -106,8 +106,8 @@ impl Open {
         for (end, row) in self.rows.iter().enumerate() {
             let begin = end + 1 - row.waits as usize;
             let (from, of_allowed) = match promised[begin] {
-                // The round in which it is there is the next one at best.
-                Some((from, rounds)) if from <= end => (from, Some((end - from + 2) as f64 / rounds.ceil())),
+                // From the end of one round to the end of another: it is there in the next one at best.
+                Some((from, rounds)) if from <= end => (from, Some((end - from + 1) as f64 / rounds)),
                 _ => (end + 1, None),
             };
             longest = of_allowed.into_iter().chain(longest).reduce(f64::max);
@@ -235,11 +235,12 @@ mod tests {
             assert_eq!((all[0].waited, all[0].unpromised), (rounds, 0));
             all[0].of_allowed.expect("a quarter of all loans")
         };
-        // 2 + 1.2 · ln(1/0.75)/−ln(0.9) = 5.3 rounds, the one included in which it is there.
-        assert_eq!(
-            [1, 2, 5, 6, 11].map(of_allowed),
-            [2.0, 3.0, 6.0, 7.0, 12.0].map(|rounds| rounds / 6.0)
-        );
+        // 2 + 1.2 · ln(1/0.75)/−ln(0.9) = 5.28 rounds, the one included in which it is there.
+        let promised = 2.0 + 1.2 * (1.0f64 / 0.75).ln() / -(0.9f64).ln();
+        for rounds in [1, 2, 5, 6, 11] {
+            let error = of_allowed(rounds) - rounds as f64 / promised;
+            assert!(error.abs() < 1e-9, "{rounds}: {error}");
+        }
     }
 
     #[test]
@@ -258,10 +259,14 @@ mod tests {
         (0..9).for_each(|_| round(250, 400));
         round(500, 500);
         let all = shortages.all();
-        let longest: Vec<_> = all.iter().map(|one| (one.waited, one.of_allowed)).collect();
-        // The first began with a debt of 100 of 400; the second with one of 350.
-        assert_eq!(longest, [(10, Some(11.0 / 6.0)), (9, Some(10.0 / 26.0))]);
-        assert_eq!(all[1].of_allowed_alone, Some(10.0 / 14.0));
+        let waits: Vec<_> = all.iter().map(|one| one.waited).collect();
+        assert_eq!(waits, [10, 9]);
+        let part = |rounds: f64, debt| Some(rounds / allowed(debt, 400, 0.1).expect("less than all"));
+        assert_eq!(
+            (all[0].of_allowed, all[1].of_allowed),
+            (part(10.0, 100), part(9.0, 350))
+        );
+        assert_eq!(all[1].of_allowed_alone, part(9.0, 250));
     }
 
     #[test]
@@ -282,7 +287,10 @@ mod tests {
         let all = shortages.all();
         assert_eq!((all[0].waited, all[0].unpromised), (10, 7));
         // 690 of 6,900 are emptied: 5.3 rounds again.
-        assert_eq!(all[0].of_allowed, Some(4.0 / 6.0));
+        assert_eq!(
+            all[0].of_allowed,
+            allowed(100, 400, 0.1).map(|rounds| 3.0 / rounds)
+        );
         let mut shortages = Shortages::default();
         (0..3).for_each(|_| shortages.round(&[tenant(500, 400, 500, 0), tenant(600, 600, 500, 0)], 1));
         let all = shortages.all();
@@ -291,8 +299,8 @@ mod tests {
         (0..3).for_each(|_| shortages.round(&[tenant(500, 400, 500, 0)], 1));
         assert_eq!(
             shortages.all()[0].of_allowed,
-            Some(2.0),
-            "nobody borrows: two rounds, and it took four"
+            Some(1.5),
+            "nobody borrows: two rounds, and it took three"
         );
     }
 
