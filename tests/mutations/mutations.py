@@ -289,7 +289,7 @@ MUTATIONS = [
      "interplay", "any_order_of_everything_leaves_nothing_over"),
     # Rounds: for whom, and for how long.
     ("what can never be had binds everybody", "ledger/published.rs",
-     "if !self.can_ever(account, pages) {", "if pages == u64::MAX {",
+     "if !self.can_ever(account, pages) || ", "if ",
      "rounds", "what_can_never_be_had_binds_nobody"),
     ("one's own limit binds everybody", "ledger/published.rs",
      " || charged + pages > account.limit()", "",
