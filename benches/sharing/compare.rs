@@ -187,14 +187,16 @@ pub(crate) fn draw_tradeoff(path: &Path, results: &Results) -> Result<(), Box<dy
         left(19),
     ))?;
     head.draw(&Text::new(
-        "Utilization by τ along each line and slow half-life; both axes: less is better",
+        "Utilization by τ along each line and slow half-life, without τ = 0, a static partition; both axes: less is better",
         (16, 46),
         left(13),
     ))?;
     for (churn, panel) in churns.iter().zip(body.split_evenly((1, churns.len().max(1)))) {
+        // A static partition leaves tens of percent idle: it would press all others into a corner.
+        let is_static = |name: &str| name.starts_with("τ 0,");
         let points = results
             .of("tradeoff")
-            .filter(|(key, _)| key.churn == *churn)
+            .filter(|(key, _)| key.churn == *churn && !is_static(&key.controller.1))
             .map(|(key, runs)| {
                 let mean = |value: fn(&Figures) -> f64| median(&runs.iter().map(value).collect::<Vec<_>>());
                 let (curve, label) = key
@@ -264,7 +266,7 @@ fn draw_curves(
         if curve == curves.last().expect("there is one") {
             let told = line
                 .iter()
-                .filter(|point| ["τ 0", "τ 0.25", "τ 0.9"].contains(&point.label.as_str()));
+                .filter(|point| ["τ 0.25", "τ 0.9"].contains(&point.label.as_str()));
             chart.draw_series(told.map(|point| {
                 Text::new(
                     point.label.clone(),
