@@ -947,4 +947,17 @@ fn at_its_limit_a_tenant_gets_the_smallest_slab_that_serves() {
     unsafe { handle.deallocate(block, layout(20_000, 8)) };
     assert_eq!(own.stats().denied, 0);
     own.retire().unwrap();
+    // Nor is one refused whose limit the largest slab would exceed.
+    let tight = Tenant::builder("no large slab").limit(24 << 10).build().unwrap();
+    let handle = tight.allocator();
+    let small = allocate(&handle, layout(4096, 8)).unwrap();
+    let other = allocate(&handle, layout(4096, 8)).unwrap();
+    for block in [small, other] {
+        // SAFETY: as above.
+        unsafe { handle.deallocate(block, layout(4096, 8)) };
+    }
+    let block = allocate(&handle, layout(20_000, 8)).expect("there is room in the limit");
+    // SAFETY: as above.
+    unsafe { handle.deallocate(block, layout(20_000, 8)) };
+    tight.retire().unwrap();
 }
