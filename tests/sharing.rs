@@ -5,15 +5,17 @@
 #![cfg(unix)]
 
 mod common;
+#[path = "common/fork.rs"]
+mod fork;
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Random, well_in_child};
+use fork::fork_and;
 use tenancy::policy::{Estimate, Observation, SharePolicy};
 use tenancy::{
     Charge, Config, Error, EventKind, Group, Lending, OnLimit, Pressure, Rebalancer, Subscription, Tenancy,
@@ -1254,25 +1256,6 @@ fn it_may_be_stopped_while_a_callback_runs() {
         // It cannot wait for the round that it is in.
         assert_eq!(*stopped.lock().unwrap(), Some(0));
     });
-}
-
-/// Forks, lets the child run `body`, and says whether that ended well.
-fn fork_and(body: impl FnOnce()) -> bool {
-    // SAFETY: the child does what a child of a process with threads may not do on other allocators: that is the test.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        // SAFETY: a child that hangs is killed.
-        unsafe { libc::alarm(10) };
-        // Caught here: further out the harness would catch it, and the child's last thread would end well.
-        let is_well = catch_unwind(AssertUnwindSafe(body)).is_ok();
-        // SAFETY: ends the child without what the parent registered.
-        unsafe { libc::_exit(i32::from(!is_well)) };
-    }
-    assert!(child > 0, "fork");
-    let mut status = 0;
-    // SAFETY: waits for that child.
-    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    status == 0
 }
 
 #[test]

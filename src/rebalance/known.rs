@@ -105,11 +105,20 @@ impl Control {
         }
     }
 
-    /// The same, if a group is not known yet: it may have come, and somebody in it, after groups were looked at.
-    fn meet_group(&mut self, world: &impl World, solver: &mut Solver, policy: &mut Guarded, group: u16) {
-        if group > 0 && self.groups.get(group as usize).is_none_or(Option::is_none) {
+    /// The group that the solver is to count somebody in: the one with this number, if there is one. It may have come, and
+    /// somebody in it, after groups were looked at; or be gone since he was.
+    fn known_group(
+        &mut self,
+        world: &impl World,
+        solver: &mut Solver,
+        policy: &mut Guarded,
+        number: u16,
+    ) -> Option<u16> {
+        let is_known = |groups: &[Option<Contract>]| groups.get(number as usize).is_some_and(Option::is_some);
+        if number > 0 && !is_known(&self.groups) {
             self.meet_groups(world, solver, policy);
         }
+        (number > 0 && is_known(&self.groups)).then_some(number)
     }
 
     /// Tells solver and policy if this number is another tenant's now, or nobody's, or under another contract.
@@ -122,8 +131,11 @@ impl Control {
         else {
             return;
         };
-        let group = account.group();
-        self.meet_group(world, solver, policy, group);
+        let group = match tag {
+            // What is vacant bears the number of the group it was in.
+            Tag::NOBODY => None,
+            _ => self.known_group(world, solver, policy, account.group()),
+        };
         let index = id as usize;
         if index >= self.known.len() {
             self.known.resize_with(index + 1, || None);
@@ -152,9 +164,10 @@ impl Control {
             reservation: account.reservation(),
             limit: account.limit().max(account.reservation()),
         };
-        if is_joining || known.contract != contract || known.group != group {
-            (known.contract, known.group) = (contract, group);
-            solver.join(id, contract, (group > 0).then_some(group));
+        let number = group.unwrap_or(0);
+        if is_joining || known.contract != contract || known.group != number {
+            (known.contract, known.group) = (contract, number);
+            solver.join(id, contract, group);
             self.tenants += u64::from(is_joining);
         }
     }
@@ -184,22 +197,23 @@ impl Control {
             });
         }
         // 2. A number for him, if another took his.
-        let group = self.waiting.as_ref().map_or(0, |waiting| waiting.wanted.group);
-        self.meet_group(world, solver, policy, group);
-        let Some(waiting) = self.waiting.as_mut().filter(|waiting| waiting.number.is_none()) else {
+        let without_one = self.waiting.as_ref().filter(|waiting| waiting.number.is_none());
+        let Some(Wanted { pages, group, .. }) = without_one.map(|waiting| waiting.wanted) else {
             return;
         };
+        let group = self.known_group(world, solver, policy, group);
         let Ok(id) = u16::try_from(self.known.len()) else {
             return;
         };
-        waiting.number = Some(id);
-        let Wanted { pages, group, .. } = waiting.wanted;
+        if let Some(waiting) = &mut self.waiting {
+            waiting.number = Some(id);
+        }
         let contract = Contract {
             weight: 1,
             reservation: pages,
             limit: pages,
         };
-        solver.join(id, contract, (group > 0).then_some(group));
+        solver.join(id, contract, group);
         let reading = Reading {
             id,
             ..Reading::default()
