@@ -334,6 +334,108 @@ fn a_lender_gets_its_protected_share_at_once_and_the_rest_is_pending() {
     });
 }
 
+/// A lender wants its memory back of a borrower, of whose blocks a twentieth dies each round, wherever they lie.
+#[cfg(feature = "allocator-api2-02")]
+struct Loan<B> {
+    lender: Hungry,
+    borrower: Tenant,
+    blocks: Vec<B>,
+    rebalancer: Rebalancer,
+    random: Random,
+    rounds: u32,
+}
+
+#[cfg(feature = "allocator-api2-02")]
+impl<B> Loan<B> {
+    fn new() -> Self {
+        let mut rebalancer = Rebalancer::new();
+        let lender = Hungry::new("lender", 100);
+        let borrower = Tenant::builder("borrower").weight(100).build().unwrap();
+        rebalancer.tick(Duration::ZERO);
+        let (blocks, random) = (Vec::new(), Random(1));
+        Self {
+            lender,
+            borrower,
+            blocks,
+            rebalancer,
+            random,
+            rounds: 0,
+        }
+    }
+
+    /// A round, in which the borrower takes all that it gets, up to so many blocks.
+    fn round(&mut self, most: usize, take: impl Fn(&Tenant) -> Option<B>) {
+        for _ in 0..self.blocks.len() / 20 {
+            let at = self.random.below(self.blocks.len());
+            self.blocks.swap_remove(at);
+        }
+        let wanted = most - self.blocks.len();
+        let taken = std::iter::from_fn(|| take(&self.borrower)).take(wanted);
+        self.blocks.extend(taken);
+        self.rounds += 1;
+        self.rebalancer.tick(ROUND * self.rounds);
+    }
+}
+
+#[test]
+#[cfg(feature = "allocator-api2-02")]
+fn a_borrower_that_stays_hungry_gives_its_loan_back() {
+    use allocator_api2::boxed::Box;
+    let name = "a_borrower_that_stays_hungry_gives_its_loan_back";
+    in_process(name, 64 * MIB, || {
+        // At least four to a slab: hardly any of these is ever empty by itself, and none if its holes are filled.
+        let take = |tenant: &Tenant| Box::<[u8; 4096], _>::try_new_uninit_in(tenant.allocator()).ok();
+        let mut loan = Loan::new();
+        loan.round(usize::MAX, take);
+        let entitled = loan.borrower.stats().entitlement;
+        assert!(
+            loan.borrower.stats().borrowed > 20 * MIB,
+            "{}",
+            tenancy::snapshot()
+        );
+        loan.lender.take_all();
+        let before = loan.lender.charged();
+        assert!(before < entitled / 4, "{before}");
+        let is_whole = |loan: &Loan<_>| loan.lender.charged() > entitled / 10 * 9;
+        while !is_whole(&loan) {
+            assert!(loan.rounds < 160, "{}", tenancy::snapshot());
+            loan.round(usize::MAX, take);
+            loan.lender.take_all();
+            // It keeps what it may have, in blocks, but for a slab that is to be empty and is not yet.
+            let held = loan.blocks.len() as u64 * 4096;
+            assert!(held + SPAN > entitled, "{held} of {entitled}");
+        }
+        // When nobody waits any more, it fills what was left to become empty, too.
+        loan.lender.held.truncate(1);
+        loan.lender.tenant.set_limit(Some(MIB)).unwrap();
+        (0..3).for_each(|_| loan.round(usize::MAX, take));
+        let stats = loan.borrower.stats();
+        assert!(stats.live > 50 * MIB, "{}", tenancy::snapshot());
+        assert!(stats.live * 100 > stats.charged * 98, "{}", tenancy::snapshot());
+    });
+}
+
+#[test]
+#[cfg(feature = "allocator-api2-02")]
+fn what_may_not_fail_is_served_from_what_is_recalled() {
+    let name = "what_may_not_fail_is_served_from_what_is_recalled";
+    in_process(name, 64 * MIB, || {
+        let take = |tenant: &Tenant| Some(tenant.in_scope(|| Box::new([0u8; 4096])));
+        let mut loan = Loan::new();
+        let most = 50 * MIB as usize / 4096;
+        loan.round(most, take);
+        let before = loan.borrower.stats();
+        assert!(before.borrowed > 15 * MIB, "{}", tenancy::snapshot());
+        for _ in 0..40 {
+            loan.lender.take_all();
+            loan.round(most, take);
+        }
+        let after = loan.borrower.stats();
+        assert_eq!((after.overdraft, loan.blocks.len()), (0, most));
+        assert!(after.charged <= before.charged, "{}", tenancy::snapshot());
+    });
+}
+
 #[test]
 fn a_newcomer_gets_its_reservation_from_who_has_all() {
     in_process(

@@ -36,6 +36,10 @@ pub(crate) trait Controller {
     fn round(&mut self, now: Duration, release: &mut dyn FnMut(u16) -> u64) -> Round;
     /// Whether what a tenant frees goes back at once.
     fn is_frozen(&self, id: u16) -> bool;
+    /// Pages that a tenant is to empty, and takes nothing from.
+    fn recalled(&self, _id: u16) -> u64 {
+        0
+    }
     /// What nobody else may have.
     fn protected(&self, id: u16) -> u64;
     /// What all may be charged together.
@@ -131,6 +135,10 @@ impl Controller for Library {
 
     fn is_frozen(&self, id: u16) -> bool {
         self.simulation.is_frozen(id)
+    }
+
+    fn recalled(&self, id: u16) -> u64 {
+        self.simulation.recalled(id)
     }
 
     fn protected(&self, id: u16) -> u64 {

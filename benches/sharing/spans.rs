@@ -2,7 +2,7 @@
 //!
 //! Blocks die at random, wherever they lie. A span of one block is empty with it; one of sixteen hardly ever: freed
 //! blocks are not freed spans. Free blocks wait in depots for their tenant, as in the allocator: within bounds, and not
-//! where its frees shall flow back.
+//! where its frees shall flow back. Where pages are recalled the emptiest spans drain, as slabs do there.
 
 use rand::{Rng, RngExt};
 use rand_distr::{Binomial, Distribution};
@@ -21,13 +21,17 @@ const DEPOT_PAGES: u64 = 32;
 /// … and which part of what is charged.
 const DEPOT_PART: u64 = 8;
 
+/// Spans that blocks are taken from, and those that nothing is taken from until they are empty.
+const OPEN: usize = 0;
+const DRAINING: usize = 1;
+
 /// The spans of one kind.
 #[derive(Clone, Debug, Default)]
 struct Kind {
     /// Blocks in a span.
     room: usize,
     /// Spans by the number of blocks that are not home, up to `room`.
-    spans: [u32; 17],
+    spans: [[u32; 17]; 2],
     /// Blocks that are not home: live, or in the depot.
     out: u64,
     /// Of these, free ones that wait in the depot.
@@ -49,18 +53,39 @@ impl Kind {
             self.depot -= 1;
             return true;
         }
-        let Some(at) = (1..self.room).rev().find(|at| self.spans[*at] > 0) else {
+        let open = &mut self.spans[OPEN];
+        let Some(at) = (1..self.room).rev().find(|at| open[*at] > 0) else {
             return false;
         };
-        self.spans[at] -= 1;
-        self.spans[at + 1] += 1;
+        open[at] -= 1;
+        open[at + 1] += 1;
         self.out += 1;
         true
     }
 
+    /// Has `wanted` spans drain, as far as so many have room: more of the emptiest do, or fewer of the fullest.
+    fn drain(&mut self, wanted: u32) {
+        let [open, draining] = &mut self.spans;
+        let mut count: u32 = draining.iter().sum();
+        for at in 1..self.room {
+            let more = wanted.saturating_sub(count).min(open[at]);
+            (open[at], draining[at], count) = (open[at] - more, draining[at] + more, count + more);
+        }
+        for at in (1..self.room).rev() {
+            let fewer = count.saturating_sub(wanted).min(draining[at]);
+            (open[at], draining[at], count) = (open[at] + fewer, draining[at] - fewer, count - fewer);
+        }
+    }
+
+    /// All of them.
+    fn count(&self) -> u64 {
+        let counts = self.spans.as_flattened().iter();
+        counts.map(|count| u64::from(*count)).sum()
+    }
+
     /// Opens a span and takes its first block.
     fn open(&mut self) {
-        self.spans[1] += 1;
+        self.spans[OPEN][1] += 1;
         self.out += 1;
     }
 
@@ -68,25 +93,28 @@ impl Kind {
     fn sort_home(&mut self, count: u64, rng: &mut impl Rng) -> u64 {
         self.depot -= count;
         if self.room == 1 {
-            self.spans[1] -= count as u32;
+            self.spans[OPEN][1] -= count as u32;
             self.out -= count;
             return count;
         }
         let mut emptied = 0;
         for _ in 0..count {
             let mut which = rng.random_range(0..self.out);
-            let at = (1..=self.room)
-                .rev()
-                .find(|at| {
-                    let blocks = u64::from(self.spans[*at]) * *at as u64;
+            let mut places = [OPEN, DRAINING]
+                .into_iter()
+                .flat_map(|state| (1..=self.room).rev().map(move |at| (state, at)));
+            let (state, at) = places
+                .find(|(state, at)| {
+                    let blocks = u64::from(self.spans[*state][*at]) * *at as u64;
                     let found = which < blocks;
                     which = which.wrapping_sub(blocks);
                     found
                 })
                 .expect("every block is in a span");
-            self.spans[at] -= 1;
+            let spans = &mut self.spans[state];
+            spans[at] -= 1;
             if at > 1 {
-                self.spans[at - 1] += 1;
+                spans[at - 1] += 1;
             } else {
                 emptied += 1;
             }
@@ -157,6 +185,14 @@ impl Memory {
         }
         self.spans -= emptied;
         emptied * SPAN
+    }
+
+    /// Has spans of so many pages drain.
+    pub(crate) fn drain(&mut self, pages: u64) {
+        let charged = self.charged().max(1);
+        for kind in &mut self.kinds {
+            kind.drain((kind.count() * pages / charged) as u32);
+        }
     }
 
     /// Allocates until `pages` are live, or a span is refused. `charge` is asked for each new span. Says whether all of

@@ -266,6 +266,7 @@ impl<'a> World<'a> {
         if inhabitant.memory.live() >= wanted {
             return;
         }
+        inhabitant.memory.drain(self.controller.recalled(id));
         loop {
             let inhabitant = self.inhabitants[index].as_mut().expect("as above");
             let controller = &mut *self.controller;

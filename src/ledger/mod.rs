@@ -38,12 +38,14 @@ mod group;
 mod holding;
 mod overdraft;
 mod published;
+mod recall;
 mod waiting;
 
 pub(crate) use account::Account;
 pub use account::OnLimit;
 pub(crate) use group::{GROUPS, Group};
 pub(crate) use holding::MOST_CHARGED;
+pub(crate) use recall::Recall;
 pub(crate) use waiting::{Waiter, Wanted};
 
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};

@@ -16,6 +16,7 @@ use super::depot::{self, Depot};
 use super::magazine::{Magazine, capacity};
 use super::reserve::Reserve;
 use crate::base::lock::{Lock, Rank};
+use crate::ledger::Recall;
 use crate::size_class::block_size;
 use crate::slab::SlabSet;
 use crate::span::Span;
@@ -65,17 +66,18 @@ impl Bin {
     }
 
     /// A full magazine that waits, or `empty` filled with up to `want` blocks from slabs, ascending addresses to be
-    /// taken first. Without a block in any slab `empty` comes back as it was.
-    pub(super) fn fill(&self, mut empty: Magazine, want: usize) -> Filled {
+    /// taken first, less what is recalled. Without a block in any of these `empty` comes back as it was.
+    pub(super) fn fill(&self, mut empty: Magazine, want: usize, recall: Recall) -> Filled {
         let mut content = self.content.lock();
         if let Some(full) = content.reserve.pop() {
             return Filled::Exchanged { full, empty };
         }
         let want = want.min(content.reserve.capacity());
+        let withheld = recall.part_of(content.slabs.pages());
         // SAFETY: so many a magazine of this class holds.
         unsafe {
             empty.fill(want, |filling| {
-                content.slabs.take(want, |block| filling.put(block));
+                content.slabs.take(want, withheld, |block| filling.put(block));
             });
         }
         Filled::InPlace(empty)
@@ -114,10 +116,11 @@ impl Bin {
         emptied.for_each(release);
     }
 
-    /// Takes one block for a thread without a cache.
-    pub(super) fn take_one(&self) -> Option<NonNull<u8>> {
+    /// Takes one block for a thread without a cache, less what is recalled.
+    pub(super) fn take_one(&self, recall: Recall) -> Option<NonNull<u8>> {
         let mut taken = None;
-        self.content.lock().slabs.take(1, |block| taken = Some(block));
+        let slabs = &mut self.content.lock().slabs;
+        slabs.take(1, recall.part_of(slabs.pages()), |block| taken = Some(block));
         taken
     }
 

@@ -204,10 +204,10 @@ impl Pool {
         if let Some(full) = bin.depot().pop() {
             return (full, Some(empty));
         }
-        let mut empty = empty;
+        let (mut empty, recall) = (empty, shared.ledger.recall(&self.account, purpose));
         loop {
             // 2. The reserve, or the fullest slab that has blocks.
-            empty = match bin.fill(empty, want) {
+            empty = match bin.fill(empty, want, recall) {
                 Filled::Exchanged { full, empty } => return (full, Some(empty)),
                 Filled::InPlace(filled) if !filled.is_empty() => return (filled, None),
                 Filled::InPlace(empty) => empty,
@@ -267,8 +267,9 @@ impl Pool {
 
     fn allocate_from_slab(&self, shared: &Shared, class: usize, purpose: Purpose) -> Option<NonNull<u8>> {
         let bin = self.bin(shared, class)?;
+        let recall = shared.ledger.recall(&self.account, purpose);
         loop {
-            if let Some(block) = bin.take_one() {
+            if let Some(block) = bin.take_one(recall) {
                 return Some(block);
             }
             // What is sorted home or added now, others may be quicker to take; then it is done again.

@@ -310,6 +310,14 @@ impl Simulation {
         self.account(id).is_frozen()
     }
 
+    /// Pages that a tenant is to empty, and that its requests take nothing from.
+    pub fn recalled(&self, id: u16) -> u64 {
+        self.accounts
+            .ledger
+            .recall(self.account(id), Purpose::Fallible)
+            .pages()
+    }
+
     /// What is protected of a tenant's entitlement.
     pub fn protected(&self, id: u16) -> u64 {
         self.account(id).protected()

@@ -5,8 +5,12 @@
 //! Blocks are taken from the fullest slab that has any, so that the emptiest ones empty. An empty slab stays, one to
 //! a set, so that a class at the edge of a slab does not take and give a span with every block.
 //!
+//! Where pages are *withheld*, the emptiest slabs *drain*: nothing is taken from so many, so that they become empty however
+//! much is wanted, and each goes when it is.
+//!
 //! - **Count**: `Row::free_count` is the number of set bits of `Row::free`.
-//! - **Listed**: a slab is in the list of its fullness iff it has a free block.
+//! - **Listed**: a slab is in the list of its fullness iff it has a free block and does not drain.
+//! - **Draining**: `draining` is the number of pages of the slabs that drain; each of them has a free block.
 //! - **Out**: `out` is the number of blocks that are not free in any slab.
 
 use core::ptr::NonNull;
@@ -20,11 +24,15 @@ use crate::size_class::block_size;
 use crate::span::segment::MAX_SLAB_PAGES;
 use crate::span::{Row, Span};
 
-/// Lists by fullness: up to a quarter free, up to half, more, and all of it.
-const LISTS: usize = 4;
+/// Lists by fullness: up to a quarter free, up to half, more, and all of it; and those that drain.
+const LISTS: usize = 5;
 const EMPTY: u8 = 3;
+const DRAINING: u8 = 4;
 /// In no list: nothing is free.
 const FULL: u8 = u8::MAX;
+
+/// Slabs that begin to drain with one take, at most: others wait for the lock.
+const DRAINED_AT_ONCE: usize = 8;
 
 /// A slab that blocks are being given to. How many they are is counted here, and by the row when they are all there.
 struct Open {
@@ -60,6 +68,7 @@ pub(crate) struct SlabSet {
     heat: u16,
     slabs: u32,
     pages: u32,
+    draining: u32,
     out: u64,
 }
 
@@ -71,6 +80,7 @@ impl SlabSet {
             heat: 0,
             slabs: 0,
             pages: 0,
+            draining: 0,
             out: 0,
         }
     }
@@ -98,12 +108,16 @@ impl SlabSet {
         self.pages
     }
 
-    /// Takes up to `want` blocks, in ascending order within a slab, and hands each to `each`. Returns how many.
-    pub(crate) fn take(&mut self, want: usize, mut each: impl FnMut(NonNull<u8>)) -> usize {
+    /// Takes up to `want` blocks, in ascending order within a slab, and hands each to `each`. Returns how many. Of all pages
+    /// `withheld` are not to be taken from.
+    pub(crate) fn take(&mut self, want: usize, withheld: u32, mut each: impl FnMut(NonNull<u8>)) -> usize {
+        if self.draining < withheld {
+            self.drain(withheld);
+        }
         let size = block_size(self.class as usize);
         let mut taken = 0;
         while taken < want {
-            let Some(mut row_pointer) = self.lists.iter().find_map(RowList::first) else {
+            let Some(mut row_pointer) = self.fullest(withheld) else {
                 break;
             };
             let base = Row::base(row_pointer);
@@ -130,7 +144,34 @@ impl SlabSet {
         taken
     }
 
-    /// Gives back the blocks that `next` yields. Returns the slabs that have become empty, but for one that is kept.
+    /// The fullest slab with a free block; one that drains if `withheld` pages do without it.
+    fn fullest(&self, withheld: u32) -> Option<NonNull<Row>> {
+        let [open @ .., draining] = &self.lists;
+        // SAFETY: the row is in one of this set's lists, and `&self` keeps it as it is.
+        let is_spare =
+            |row: &NonNull<Row>| unsafe { self.draining - u32::from(row.as_ref().pages) >= withheld };
+        let reopened = || draining.first().filter(is_spare);
+        open.iter().find_map(RowList::first).or_else(reopened)
+    }
+
+    /// Has more slabs drain, the emptiest first, until those of `pages` pages do.
+    fn drain(&mut self, pages: u32) {
+        for _ in 0..DRAINED_AT_ONCE {
+            let used = &self.lists[..EMPTY as usize];
+            let Some(row) = used.iter().rev().find_map(RowList::first) else {
+                return;
+            };
+            // SAFETY: the row is in one of this set's lists, so this set owns it, and `&mut self` is exclusive.
+            let list = unsafe { row.as_ref().list };
+            self.enlist(row, list, DRAINING);
+            if self.draining >= pages {
+                return;
+            }
+        }
+    }
+
+    /// Gives back the blocks that `next` yields. Returns the slabs that have become empty, but for one that is kept unless
+    /// others drain.
     ///
     /// Blocks of a magazine often lie in the same slab, one after the other: it is looked up once for all of them.
     ///
@@ -186,9 +227,10 @@ impl SlabSet {
             row.free_count += slab.given;
             (row.list, row.free_count, row.capacity)
         };
-        if free == capacity && list != EMPTY && self.lists[EMPTY as usize].first().is_some() {
+        let keeps_it = self.draining == 0 && self.lists[EMPTY as usize].first().is_none();
+        if free == capacity && list != EMPTY && !keeps_it {
             emptied.add(self.detach(slab.row));
-        } else {
+        } else if list != DRAINING {
             self.relist(slab.row, list, free, capacity);
         }
     }
@@ -219,10 +261,7 @@ impl SlabSet {
     fn detach(&mut self, row: NonNull<Row>) -> Span {
         // SAFETY: the row is this set's, and in the list it names, if in any.
         unsafe {
-            let list = row.as_ref().list;
-            if list != FULL {
-                at_mut(&mut self.lists, list as usize).remove(row);
-            }
+            self.delist(row, row.as_ref().list);
             let span = Span::from_row(row);
             self.slabs -= 1;
             self.pages -= span.pages() as u32;
@@ -232,7 +271,7 @@ impl SlabSet {
 
     /// Moves a slab to the list of its fullness.
     #[inline]
-    fn relist(&mut self, mut row: NonNull<Row>, list: u8, free: u16, capacity: u16) {
+    fn relist(&mut self, row: NonNull<Row>, list: u8, free: u16, capacity: u16) {
         let fitting = match free {
             0 => FULL,
             free if free == capacity => EMPTY,
@@ -240,25 +279,52 @@ impl SlabSet {
             free if free * 2 <= capacity => 1,
             _ => 2,
         };
-        if fitting == list {
-            return;
+        if fitting != list {
+            self.enlist(row, list, fitting);
         }
+    }
+
+    /// Moves a slab from one list to another.
+    fn enlist(&mut self, mut row: NonNull<Row>, from: u8, to: u8) {
+        self.delist(row, from);
+        // SAFETY: the row is this set's, and in no list now.
+        unsafe {
+            row.as_mut().list = to;
+            if to != FULL {
+                at_mut(&mut self.lists, to as usize).push(row);
+            }
+            if to == DRAINING {
+                self.draining += u32::from(row.as_ref().pages);
+            }
+        }
+    }
+
+    /// Takes a slab out of the list that it names.
+    fn delist(&mut self, row: NonNull<Row>, list: u8) {
         // SAFETY: the row is this set's, and in the list it names, if in any.
         unsafe {
             if list != FULL {
                 at_mut(&mut self.lists, list as usize).remove(row);
             }
-            row.as_mut().list = fitting;
-            if fitting != FULL {
-                at_mut(&mut self.lists, fitting as usize).push(row);
+            if list == DRAINING {
+                self.draining -= u32::from(row.as_ref().pages);
             }
         }
+    }
+
+    /// Blocks that are free in slabs.
+    #[cfg(test)]
+    pub(super) fn free(&self) -> u64 {
+        let rows = self.lists.iter().flat_map(RowList::rows);
+        // SAFETY: the rows are this set's, and `&self` keeps them as they are.
+        rows.map(|row| unsafe { u64::from(row.as_ref().free_count) })
+            .sum()
     }
 
     /// **Count** and **Listed** for every slab that has a free block, and their sum against **Out**.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn assert_invariants(&self) {
-        let mut free = 0u64;
+        let (mut free, mut draining) = (0u64, 0);
         for (number, list) in self.lists.iter().enumerate() {
             for row in list.rows() {
                 // SAFETY: the row is this set's, and `&self` keeps it as it is.
@@ -268,8 +334,10 @@ impl SlabSet {
                 assert!(row.free_count > 0 && row.free_count <= row.capacity);
                 assert_eq!(row.free_count == row.capacity, row.list == EMPTY);
                 free += u64::from(row.free_count);
+                draining += u32::from(row.pages) * u32::from(row.list == DRAINING);
             }
         }
+        assert_eq!(self.draining, draining, "Draining");
         let most = u64::from(self.pages) * (PAGE as u64) / (block_size(self.class as usize) as u64);
         assert!(
             self.out + free <= most,

@@ -64,11 +64,11 @@ fn a_slab_gives_every_block_once_in_ascending_order() {
         let base = slab.base().as_ptr().addr();
         set.insert(slab);
         let mut blocks = Vec::new();
-        let count = set.take(usize::MAX, |block| blocks.push(block));
+        let count = set.take(usize::MAX, 0, |block| blocks.push(block));
         assert_eq!(count, shape::capacity(class, pages));
         let expected = (0..count).map(|n| base + n * block_size(class));
         assert!(expected.eq(blocks.iter().map(|block| block.as_ptr().addr())));
-        assert_eq!(set.take(1, |_| {}), 0, "nothing is left");
+        assert_eq!(set.take(1, 0, |_| {}), 0, "nothing is left");
         assert_eq!(
             (set.out(), set.slabs(), set.pages()),
             (count as u64, 1, pages as u32)
@@ -127,7 +127,7 @@ fn blocks_come_from_the_fullest_slab() {
     for _ in 0..3 {
         set.insert(span(&world, 4, Kind::slab(class)));
     }
-    set.take(3 * capacity, |block| blocks.push(block));
+    set.take(3 * capacity, 0, |block| blocks.push(block));
     // The first slab has one block free, the second most of them, the third all.
     let first = blocks[0];
     let mut back = Vec::from([first]);
@@ -135,10 +135,80 @@ fn blocks_come_from_the_fullest_slab() {
     back.extend(&blocks[2 * capacity..]);
     give(&world, &mut set, &mut back);
     let mut next = None;
-    set.take(1, |block| next = Some(block));
+    set.take(1, 0, |block| next = Some(block));
     assert_eq!(next, Some(first));
-    set.take(1, |block| next = Some(block));
+    set.take(1, 0, |block| next = Some(block));
     assert_eq!(next, Some(blocks[capacity]), "and not from the empty one");
+}
+
+#[test]
+fn slabs_drain_where_pages_are_withheld() {
+    let (world, class) = (memory(), 11);
+    let mut set = SlabSet::new(class);
+    let capacity = shape::capacity(class, 4);
+    let mut blocks = Vec::new();
+    for _ in 0..3 {
+        set.insert(span(&world, 4, Kind::slab(class)));
+    }
+    set.take(3 * capacity, 0, |block| blocks.push(block));
+    // One free block in the first slab, all but one in the second, half of them in the third.
+    let last = blocks[capacity];
+    let mut back = Vec::from([blocks[0]]);
+    back.extend(&blocks[capacity + 1..2 * capacity]);
+    back.extend(&blocks[2 * capacity..2 * capacity + capacity / 2]);
+    give(&world, &mut set, &mut back);
+    // The second one drains, for it is the emptiest: what is free in the others is taken.
+    let mut taken = Vec::new();
+    let free = 1 + capacity / 2;
+    assert_eq!(set.take(usize::MAX, 1, |block| taken.push(block)), free);
+    set.assert_invariants();
+    assert!(
+        !taken
+            .iter()
+            .any(|block| blocks[capacity..2 * capacity].contains(block))
+    );
+    // It still does for as long as it has to; and a part of its pages counts as all of it.
+    assert_eq!(set.take(usize::MAX, 4, |_| {}), 0);
+    // With its last block it goes, although no other slab is empty.
+    assert_eq!(give(&world, &mut set, &mut Vec::from([last])), 1);
+    assert_eq!((set.slabs(), set.pages()), (2, 8));
+    set.assert_invariants();
+    // What drains is taken from again when it need not.
+    give(&world, &mut set, &mut taken);
+    assert_eq!(
+        set.take(usize::MAX, 4, |block| taken.push(block)),
+        1,
+        "the fuller one is left"
+    );
+    assert_eq!(set.take(usize::MAX, 0, |block| taken.push(block)), free - 1);
+    set.assert_invariants();
+    taken.extend(&blocks[1..capacity]);
+    taken.extend(&blocks[2 * capacity + capacity / 2..]);
+    give(&world, &mut set, &mut taken);
+    give_span(&world, set.take_empty().unwrap());
+}
+
+#[test]
+fn of_many_slabs_only_some_begin_to_drain_at_once() {
+    let (world, class) = (memory(), 11);
+    let mut set = SlabSet::new(class);
+    let mut blocks = Vec::new();
+    for _ in 0..20 {
+        set.insert(span(&world, 1, Kind::slab(class)));
+        set.take(usize::MAX, 0, |block| blocks.push(block));
+    }
+    let per_slab = blocks.len() / 20;
+    let mut back: Vec<_> = blocks.iter().step_by(per_slab).copied().collect();
+    blocks.retain(|block| !back.contains(block));
+    give(&world, &mut set, &mut back);
+    let mut taken = 0;
+    while set.take(1, 18, |block| blocks.push(block)) == 1 {
+        taken += 1;
+        set.assert_invariants();
+    }
+    assert_eq!(taken, 2, "eighteen of twenty drain, however often one asks");
+    give(&world, &mut set, &mut blocks);
+    assert_eq!(set.pages(), 0, "none is kept while others drain");
 }
 
 #[cfg(all(unix, not(miri)))]
@@ -148,7 +218,7 @@ fn a_block_that_comes_back_twice_or_askew_ends_the_process() {
     let mut set = SlabSet::new(class);
     set.insert(span(&world, 1, Kind::slab(class)));
     let mut taken = Vec::new();
-    set.take(2, |block| taken.push(block));
+    set.take(2, 0, |block| taken.push(block));
     let mut says = |blocks: &[NonNull<u8>]| {
         let mut blocks = blocks.to_vec();
         crate::os::simulated::last_words(|| _ = give(&world, &mut set, &mut blocks))
@@ -176,7 +246,18 @@ proptest! {
             match step % 4 {
                 0 if set.slabs() < 6 => set.insert(span(&world, slab_pages(class, set.slabs()), Kind::slab(class))),
                 0 | 1 => {
-                    set.take(count, |block| assert!(out.insert(block.as_ptr().addr()), "a block is out twice"));
+                    let mut take = |set: &mut SlabSet, withheld| {
+                        set.take(count, withheld, |block| {
+                            assert!(out.insert(block.as_ptr().addr()), "a block is out twice");
+                        })
+                    };
+                    // Mostly nothing is withheld; then all that is free can be had.
+                    let withheld = u32::from(step >> 9) % 40 * u32::from(step & 64 != 0);
+                    let taken = take(&mut set, withheld);
+                    if taken < count && withheld == 0 {
+                        assert_eq!(take(&mut set, 0), 0);
+                        assert_eq!(set.free(), 0);
+                    }
                 }
                 _ => {
                     let at = usize::from(step) % out.len().max(1);
