@@ -1,6 +1,6 @@
-//! From an address to the record of its segment: a two-level table over 47 bits of address.
+//! From an address to the record of its segment: a two-level table over 48 bits of address.
 //!
-//! Above: `spans.rs`, under its lock; small blocks never come here. The upper level is 64 KiB of zero pages that are
+//! Above: `spans.rs`, under its lock; small blocks never come here. The upper level is 128 KiB of zero pages that are
 //! touched where there is memory; a leaf covers 16 GiB.
 
 use super::metadata::Metadata;
@@ -8,7 +8,8 @@ use super::record::RecordId;
 use crate::base::units::SEGMENT_SHIFT;
 
 const LEAF_SHIFT: u32 = 13;
-const ADDRESS_BITS: u32 = 47;
+/// What user space has on x86-64 (47) and on AArch64.
+const ADDRESS_BITS: u32 = 48;
 const LEAVES: usize = 1 << (ADDRESS_BITS - SEGMENT_SHIFT - LEAF_SHIFT);
 
 pub(super) type Leaf = [u32; 1 << LEAF_SHIFT];
@@ -35,7 +36,7 @@ impl Map {
         RecordId::from_bits(leaf[segment % (1 << LEAF_SHIFT)])
     }
 
-    /// Sets the record of the segment at `base`. `false`: no memory for a leaf, or an address beyond 47 bits.
+    /// Sets the record of the segment at `base`. `false`: no memory for a leaf, or an address beyond 48 bits.
     pub(super) fn set(&mut self, base: usize, id: Option<RecordId>, metadata: &Metadata) -> bool {
         let segment = base >> SEGMENT_SHIFT;
         let Some(slot) = self.leaves.get_mut(segment >> LEAF_SHIFT) else {
