@@ -355,6 +355,8 @@ mod start {
     pub(super) static IS_CONFIGURED: AtomicBool = AtomicBool::new(false);
     /// Taken by the thread that starts; the others go uncached until it is done, for nobody waits.
     static IS_STARTING: AtomicBool = AtomicBool::new(false);
+    /// Whether forks are heard of. They are for good: a second handler would wait for the locks of the first.
+    static IS_FORK_HANDLED: AtomicBool = AtomicBool::new(false);
     static KEY: Slot<os::ExitKey> = Slot::new();
 
     /// The key by which thread exits are heard of. `None` while another thread makes it, or if there is none.
@@ -370,8 +372,14 @@ mod start {
         #[cfg(not(test))]
         barrier::enable();
         // Fork handlers first: a process that forks as soon as there is a key must have them.
-        // SAFETY: the three functions may run whenever a process forks.
-        let key = unsafe { os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child) }
+        // Relaxed, both: the swap above orders them.
+        if !IS_FORK_HANDLED.load(Ordering::Relaxed) {
+            // SAFETY: the three functions may run whenever a process forks.
+            let is_handled = unsafe { os::at_fork(before_fork, after_fork_in_parent, after_fork_in_child) };
+            IS_FORK_HANDLED.store(is_handled, Ordering::Relaxed);
+        }
+        let key = IS_FORK_HANDLED
+            .load(Ordering::Relaxed)
             .then(|| os::ExitHook::register(thread_exit))
             .flatten()
             .and_then(|key| KEY.get_or_create(&HEAP.shared.metadata, || key))
