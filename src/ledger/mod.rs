@@ -185,6 +185,14 @@ impl Ledger {
         purpose: Purpose,
     ) -> Result<Granted, Refusal> {
         let prepaid = account.take_prepaid(pages);
+        if prepaid == pages {
+            // Charged already, whatever the limit is by now.
+            return Ok(Granted {
+                pages,
+                prepaid,
+                paid: 0,
+            });
+        }
         let charged = self.charge_new(account, pages - prepaid, purpose);
         if charged.is_err() && prepaid > 0 {
             account.prepay(prepaid);
