@@ -265,7 +265,7 @@ pub enum Fit {
     /// The smallest run that is large enough, in the densest segment; the lowest address on a tie.
     #[default]
     Best,
-    /// The largest run. Leaves the largest rests, and soon no large run at all.
+    /// The largest run, or one of nearly its length. Leaves the largest rests, and soon no large run at all.
     Worst,
     /// The first run that is large enough, in address order.
     First,

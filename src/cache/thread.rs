@@ -16,7 +16,6 @@ use super::outbox::Outbox;
 use super::parking::Visit;
 use super::scopes::{Scope, Scopes};
 use super::{Cache, Threads};
-use crate::base::barrier;
 use crate::base::checks::{abort_with, at};
 use crate::base::lock::{Lock, Rank};
 use crate::ledger::Purpose;
@@ -194,7 +193,7 @@ impl Thread {
         }
     }
 
-    /// The cache at the tenant's place, active and bound to it, without a block.
+    /// The cache at the tenant's place, active and bound to it. Another tenant's blocks in it have gone home.
     pub(super) fn bound(&'static self, pool: &'static Pool, tag: Tag) -> Option<&'static Cache> {
         let place = self.place_of(tag);
         // Acquire: as in `enter`.
@@ -203,6 +202,9 @@ impl Thread {
             Some(cache) => {
                 if !cache.parking.activate() {
                     return None;
+                }
+                if cache.tag() == tag {
+                    return Some(cache);
                 }
                 cache.flush(self.shared());
                 cache
@@ -309,10 +311,14 @@ impl Thread {
         self.outbox.lock().send(self.shared());
     }
 
-    /// Flushes every parked cache of this thread. For the holder of the lock of [`Threads`].
-    pub(super) fn flush_parked(&'static self) {
+    /// Announces that the parked caches of this thread will be flushed. For the holder of the lock of [`Threads`], who goes
+    /// on with [`barrier::heavy`] and [`flush_parked`](Self::flush_parked).
+    pub(super) fn want_parked(&'static self) {
         self.caches().for_each(|cache| cache.parking.want());
-        let is_ordered = barrier::heavy();
+    }
+
+    /// Flushes every parked cache of this thread. For the holder of the lock.
+    pub(super) fn flush_parked(&'static self, is_ordered: bool) {
         // A cache that has come since is not wanted, and in use.
         for cache in self.caches().filter(|cache| cache.parking.is_wanted()) {
             if !is_ordered {
@@ -345,6 +351,8 @@ impl Thread {
                 return true;
             }
             if !cache.parking.take() {
+                // Relaxed: a hint.
+                self.is_flush_wanted.store(true, Ordering::Relaxed);
                 return true;
             }
             if cache.tag() == tag {

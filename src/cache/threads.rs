@@ -77,27 +77,42 @@ impl Threads {
     /// Flushes all parked caches and all outboxes, and asks the active caches to flush themselves.
     pub(crate) fn flush_sleeping(&'static self) {
         let list = self.list.lock();
+        list.iter().for_each(Thread::want_parked);
+        // One for all threads, as below.
+        let is_ordered = barrier::heavy();
         for thread in list.iter() {
-            thread.flush_parked();
+            thread.flush_parked(is_ordered);
             thread.outbox.lock().send(&self.shared);
             // Relaxed: a hint.
             thread.is_flush_wanted.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Makes every thread forget a tenant that has retired, as far as it is not in use there. `true`: nobody has it in
-    /// use, and since it has retired nobody will.
+    /// Flushes what threads keep of a tenant and do not use at the moment, and asks the others to. `true`: nobody uses it;
+    /// and if it has retired, nobody will.
     pub(crate) fn forget(&'static self, tag: Tag) -> bool {
+        self.forget_all(&[tag]) == 1
+    }
+
+    /// The same for up to 32 tenants: bits in their order. Of two that have the same place with a thread one may count as used.
+    pub(crate) fn forget_all(&'static self, tags: &[Tag]) -> u64 {
+        crate::check!(tags.len() <= 32, "a bit for each");
         let list = self.list.lock();
-        list.iter().for_each(|thread| thread.want(tag));
-        // One for all threads: between the tenant's mark and the look for its users (**Seen**, `parking.rs`).
-        let is_ordered = barrier::heavy();
-        let mut is_forgotten = true;
         for thread in list.iter() {
-            is_forgotten &= thread.forget(tag, is_ordered);
+            tags.iter().for_each(|tag| thread.want(*tag));
+        }
+        // One for all threads: between the tenants' marks and the look for their users (**Seen**, `parking.rs`).
+        let is_ordered = barrier::heavy();
+        let mut unused = (1 << tags.len()) - 1;
+        for thread in list.iter() {
+            for (number, tag) in tags.iter().enumerate() {
+                if !thread.forget(*tag, is_ordered) {
+                    unused &= !(1 << number);
+                }
+            }
             thread.outbox.lock().send(&self.shared);
         }
-        is_forgotten
+        unused
     }
 
     /// A cache that nobody uses.

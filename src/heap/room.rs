@@ -2,8 +2,10 @@
 //!
 //! Above: the cold half of the door, handles and arenas, charges, reservations. Below: caches, pools, the ledger.
 
-use super::{Behalf, HEAP, deny, notice, thread};
+use super::{Behalf, HEAP, OS, deny, notice, thread};
 use crate::ledger::{Pages, Purpose, Refusal};
+use crate::os::Os;
+use crate::pool::Pool;
 use crate::slab::slab_pages;
 
 /// The pages that a request needs.
@@ -55,16 +57,23 @@ impl Behalf {
     ) -> Option<T> {
         let (account, is_ambient) = (&self.pool.account, purpose == Purpose::Ambient);
         // A tenant that has overdrawn made room in vain before: what may not fail is served at once until it has repaid.
-        let may_help = !(is_ambient && account.overdraft() > 0);
+        let may_help = !(is_ambient && account.has_overdrawn());
+        let refusals = HEAP.shared.metadata.refusals();
         if may_help && self.free_own(need) {
             if let Some(block) = allocate(purpose) {
                 return Some(block);
             }
-            let obstacle = HEAP.shared.ledger.obstacle(account, need.least, purpose);
-            if self.free_of_others(need, obstacle)
-                && let Some(block) = allocate(purpose)
-            {
-                return Some(block);
+            let block = match HEAP.shared.ledger.obstacle(account, need.least, purpose) {
+                // Nothing stands against it any more: somebody has freed memory meanwhile.
+                None if HEAP.shared.metadata.refusals() == refusals => allocate(purpose),
+                obstacle => {
+                    let refusal = obstacle.unwrap_or(Refusal::OutOfMemory);
+                    self.attempt_with_others(need, refusal, || allocate(purpose).ok_or(refusal))
+                        .ok()
+                }
+            };
+            if block.is_some() {
+                return block;
             }
         }
         // What may not fail.
@@ -92,24 +101,45 @@ impl Behalf {
         true
     }
 
-    /// Has what others keep go back, by what stands against the request; if nothing does, it is the operating system. `false`:
-    /// that cannot help.
-    pub(crate) fn free_of_others(self, need: Need, obstacle: Option<Refusal>) -> bool {
+    /// Has what others keep go back, by what stands against the request, and tries it again. If that was in vain just now, it
+    /// is refused at once: one attempt in vain at a moment of the coarse clock, so that who asks without end costs the
+    /// others little.
+    pub(crate) fn attempt_with_others<T>(
+        self,
+        need: Need,
+        refusal: Refusal,
+        attempt: impl FnOnce() -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let (account, now) = (&self.pool.account, OS.now_ms());
+        if account.was_vain(now) {
+            return Err(refusal);
+        }
+        self.free_of_others(need, refusal);
+        attempt().inspect_err(|_| account.note_vain(now))
+    }
+
+    fn free_of_others(self, need: Need, refusal: Refusal) {
         let (shared, account) = (&HEAP.shared, &self.pool.account);
-        match obstacle {
-            None => give_all_back(),
-            Some(Refusal::Capacity) => {
+        match refusal {
+            Refusal::OutOfMemory => give_all_back(),
+            Refusal::Capacity => {
                 let room = account.limit().saturating_sub(account.charged());
                 lend(need.most.min(room).max(need.least));
             }
-            Some(Refusal::Group) => shared
-                .all_pools()
-                .filter(|pool| pool.account.group() == account.group())
-                .for_each(|pool| pool.trim(shared)),
-            // At its own limit a tenant has nothing of what others keep.
-            Some(Refusal::Limit | Refusal::OutOfMemory) => return false,
+            Refusal::Group => {
+                HEAP.flush_sleeping();
+                let is_sibling = |pool: &&Pool| pool.account.group() == account.group();
+                shared
+                    .all_pools()
+                    .filter(is_sibling)
+                    .for_each(|pool| pool.trim(shared));
+            }
+            // At its own limit others have nothing for it but what they keep of its own.
+            Refusal::Limit => {
+                HEAP.forget(self.tag);
+                self.pool.trim(shared);
+            }
         }
-        true
     }
 
     pub(super) fn deny<T>(self, pages: Pages) -> Option<T> {

@@ -68,6 +68,8 @@ pub(crate) struct Account {
     on_limit: AtomicU8,
     /// Written by the rebalancer: what becomes free goes back at once, not into depots.
     is_frozen: AtomicBool,
+    /// When others last made room for it in vain, in milliseconds. Written by any thread.
+    vain: AtomicU64,
     /// The most it ever was before it last went down.
     peak: AtomicU64,
     /// Pages of it that became free, ever.
@@ -126,6 +128,7 @@ impl Account {
                 wish: AtomicU64::new(0),
                 on_limit: AtomicU8::new(OnLimit::Overdraft as u8),
                 is_frozen: AtomicBool::new(false),
+                vain: AtomicU64::new(u64::MAX),
                 peak: AtomicU64::new(0),
                 emptied: AtomicU64::new(0),
                 reservation: AtomicU64::new(0),
@@ -159,6 +162,7 @@ impl Account {
             number.store(0, Ordering::Relaxed);
         }
         self.figures.credit.store(0, Ordering::Relaxed);
+        self.vain.store(u64::MAX, Ordering::Relaxed);
         self.limit.store(NO_LIMIT, Ordering::Relaxed);
         self.group.store(0, Ordering::Relaxed);
         self.is_frozen.store(false, Ordering::Relaxed);
@@ -272,6 +276,11 @@ impl Account {
         self.overdraft.load(Ordering::Relaxed)
     }
 
+    /// Whether it has overdrawn and may again, so that what may not fail need not wait for room to be made.
+    pub(crate) fn has_overdrawn(&self) -> bool {
+        self.unbudgeted() > 0 && self.on_limit() == OnLimit::Overdraft
+    }
+
     /// Charged beyond the limit, or beyond the capacity.
     pub(crate) fn overdraft(&self) -> Pages {
         self.unbudgeted().max(self.charged().saturating_sub(self.limit()))
@@ -339,6 +348,16 @@ impl Account {
 
     pub(crate) fn figures(&self) -> &Figures {
         &self.figures
+    }
+
+    /// Notes that others made room for it at this moment, in milliseconds, and that it was in vain.
+    pub(crate) fn note_vain(&self, now_ms: u64) {
+        self.vain.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Whether they did at this moment.
+    pub(crate) fn was_vain(&self, now_ms: u64) -> bool {
+        self.vain.load(Ordering::Relaxed) == now_ms
     }
 
     pub(crate) fn is_frozen(&self) -> bool {

@@ -20,7 +20,7 @@ impl Recall {
     pub(crate) const NOTHING: Self = Self { pages: 0, of: 1 };
 
     /// Of all that it holds.
-    #[cfg(any(test, fuzzing, feature = "simulation"))]
+    #[cfg(feature = "simulation")]
     pub(crate) fn pages(self) -> Pages {
         self.pages
     }

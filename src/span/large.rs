@@ -137,7 +137,7 @@ impl Spans {
             Use::Large if record.base == address => {
                 state.give_segments(id, record.segments as usize, true, record.tag, now_ms);
                 drop(state);
-                self.purge_aged();
+                self.purge_some_aged();
             }
             Use::Mapping if record.base == address => {
                 state.map.set(address, None, metadata);
@@ -243,7 +243,8 @@ impl Spans {
 
     fn map_own(&self, pages: usize, align: usize, tag: Tag, metadata: &Metadata) -> Option<LargeBlock> {
         let size = (pages * PAGE).checked_next_multiple_of(SEGMENT)?;
-        let base = self.os.map(size, align.max(SEGMENT), MapKind::Large)?;
+        let base = self.os.map(size, align.max(SEGMENT), MapKind::Large);
+        let base = base.or_else(|| metadata.count_refusal())?;
         // Relaxed: a hint. Segments wholly used get huge pages; the last one might not be.
         if self.has_huge_pages() && pages >= SEGMENT_PAGES {
             // SAFETY: inside the mapping just made, all of it, so that it can still be remapped as one.

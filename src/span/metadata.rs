@@ -13,7 +13,7 @@ use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Index, IndexMut};
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use crate::base::lock::{Lock, Rank};
 use crate::base::sync::const_fn;
@@ -28,6 +28,8 @@ pub(crate) struct Metadata {
     bump: Lock<Bump>,
     /// Bytes handed out. Written under the lock, read by reports.
     used: AtomicUsize,
+    /// How often the operating system had no memory, for metadata or for what that is about.
+    refusals: AtomicU64,
 }
 
 /// The part of the newest mapping that is still free.
@@ -43,8 +45,22 @@ impl Metadata {
                 os,
                 bump: Lock::new(Rank::Metadata, Bump { next: 0, end: 0 }),
                 used: AtomicUsize::new(0),
+                refusals: AtomicU64::new(0),
             }
         }
+    }
+
+    /// Counts that the operating system had no memory.
+    pub(super) fn count_refusal<T>(&self) -> Option<T> {
+        // Relaxed: whoever was refused himself sees that.
+        self.refusals.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    /// How often the operating system had no memory.
+    pub(crate) fn refusals(&self) -> u64 {
+        // Relaxed: as in `count_refusal`.
+        self.refusals.load(Ordering::Relaxed)
     }
 
     /// Zeroed memory of `layout`, or `None` if the operating system has none.
@@ -54,7 +70,8 @@ impl Metadata {
         let mut start = bump.next.next_multiple_of(layout.align());
         if bump.next == 0 || start + size > bump.end {
             let length = (size + layout.align()).next_multiple_of(BLOCK);
-            let block = self.os.map(length, self.os.page_size(), MapKind::Metadata)?;
+            let block = self.os.map(length, self.os.page_size(), MapKind::Metadata);
+            let block = block.or_else(|| self.count_refusal())?;
             bump.next = block.as_ptr().expose_provenance();
             bump.end = bump.next + length;
             start = bump.next.next_multiple_of(layout.align());

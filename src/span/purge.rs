@@ -17,9 +17,28 @@ use crate::base::units::{PAGE, SEGMENT, SEGMENT_PAGES};
 /// How often in a purge delay idle segments are looked for.
 const LOOKS_PER_DELAY: u64 = 8;
 
+/// Segments that are purged with one look, at most: whoever gives memory back may be in the middle of a request. Then the
+/// next look comes with the next give.
+const PURGED_AT_ONCE: usize = 16;
+
+/// What a walk over idle segments came to: bytes that had backing, and segments that it was tried with.
+struct Purged {
+    bytes: usize,
+    segments: usize,
+}
+
 impl Spans {
-    /// Purges what has been idle for longer than the delay. Cheap when nothing has: one look at a coarse clock.
+    /// Purges some of what has been idle for longer than the delay. Cheap when nothing has: one look at a coarse clock.
+    pub(super) fn purge_some_aged(&self) {
+        self.purge_aged_up_to(PURGED_AT_ONCE);
+    }
+
+    /// Purges what has been idle for longer than the delay.
     pub(crate) fn purge_aged(&self) {
+        self.purge_aged_up_to(usize::MAX);
+    }
+
+    fn purge_aged_up_to(&self, segments: usize) {
         let now = self.os.now_ms();
         // Relaxed: as in `configure`.
         let delay = self.purge_delay_ms.load(Ordering::Relaxed);
@@ -31,10 +50,11 @@ impl Spans {
         drop(state);
         if is_due {
             self.collect_loose();
-            self.purge_idle(
-                |record_idle_since| now.saturating_sub(record_idle_since) >= delay,
-                usize::MAX,
-            );
+            let has_aged = |idle_since: u64| now.saturating_sub(idle_since) >= delay;
+            let purged = self.purge_idle(has_aged, usize::MAX, segments);
+            if purged.segments == segments {
+                self.state.lock().last_purge_ms = 0;
+            }
         }
     }
 
@@ -44,7 +64,7 @@ impl Spans {
         self.collect_loose();
         let dirty = self.dirty_bytes();
         let mut excess = dirty.saturating_sub(keep);
-        excess = excess.saturating_sub(self.purge_idle(|_| true, excess));
+        excess = excess.saturating_sub(self.purge_idle(|_| true, excess, usize::MAX).bytes);
         if excess > 0 {
             self.purge_partial(excess);
         }
@@ -60,11 +80,15 @@ impl Spans {
         pages * PAGE
     }
 
-    /// Purges whole idle segments that are `due`, until `limit` bytes that had backing have gone. Returns how many.
-    fn purge_idle(&self, due: impl Fn(u64) -> bool, limit: usize) -> usize {
-        let mut purged = 0;
+    /// Purges whole idle segments that are `due`, until `bytes` that had backing have gone, or it was tried with so many
+    /// segments.
+    fn purge_idle(&self, due: impl Fn(u64) -> bool, bytes: usize, segments: usize) -> Purged {
+        let mut purged = Purged {
+            bytes: 0,
+            segments: 0,
+        };
         let mut index = 0;
-        while purged < limit {
+        while purged.bytes < bytes && purged.segments < segments {
             // 1. The next candidate leaves the lists.
             let mut state = self.state.lock();
             let records = &state.records;
@@ -91,16 +115,20 @@ impl Spans {
                 // SAFETY: the segment is part of a chunk, and in the hands of this thread alone.
                 unsafe { self.os.purge(base, SEGMENT) }
             });
-            // 3. It is unused from now on.
+            // 3. It is unused from now on. What the kernel would not take now has to age again.
+            let idle_since = if is_clean {
+                record.idle_since
+            } else {
+                self.os.now_ms()
+            };
             let mut state = self.state.lock();
-            state.give_segments(id, 1, !is_clean, Tag::NOBODY, record.idle_since);
+            state.give_segments(id, 1, !is_clean, Tag::NOBODY, idle_since);
             drop(state);
-            if is_clean {
-                purged += dirty;
-            }
+            purged.segments += 1;
+            purged.bytes += usize::from(is_clean) * dirty;
         }
         // Relaxed: a statistic.
-        self.purged.fetch_add(purged, Ordering::Relaxed);
+        self.purged.fetch_add(purged.bytes, Ordering::Relaxed);
         purged
     }
 

@@ -179,7 +179,7 @@ impl Records {
     pub(super) fn find(&self, pages: usize, align: usize, fit: Fit) -> Option<(RecordId, usize)> {
         match fit {
             Fit::Best => self.find_best(pages, align),
-            Fit::Worst => self.find_by(pages, align, fit, |record| usize::MAX - record.longest()),
+            Fit::Worst => self.find_worst(pages, align),
             Fit::First => self.find_by(pages, align, fit, |record| record.base),
         }
     }
@@ -207,13 +207,32 @@ impl Records {
         None
     }
 
+    /// The widest bucket in which one of the first segments fits; of those the widest run.
+    fn find_worst(&self, pages: usize, align: usize) -> Option<(RecordId, usize)> {
+        let mut buckets = self.occupied & (u64::MAX << bucket_of(pages));
+        while buckets != 0 {
+            let bucket = (u64::BITS - 1 - buckets.leading_zeros()) as usize;
+            buckets ^= 1 << bucket;
+            let first = self.bucket(bucket).take(LOOKED_AT);
+            let fitting = first.filter_map(|id| {
+                let record = self.get(id);
+                let page = runs::find(&record.free, pages, align, Fit::Worst)?;
+                Some((id, page, record.longest()))
+            });
+            if let Some((id, page, _)) = fitting.max_by_key(|(_, _, longest)| *longest) {
+                return Some((id, page));
+            }
+        }
+        None
+    }
+
     /// The densest segment that fits, among all of them.
     pub(super) fn find_anywhere(&self, pages: usize, align: usize) -> Option<(RecordId, usize)> {
         self.find_by(pages, align, Fit::Best, |record| record.free_pages as usize)
     }
 
-    /// The segment with the smallest `key` that fits: a walk over all of them, for the fits that exist to be compared
-    /// and for large blocks that will grow.
+    /// The segment with the smallest `key` that fits: a walk over all of them, for the fit that exists to be compared, and
+    /// where there is no more memory.
     fn find_by(
         &self,
         pages: usize,

@@ -156,7 +156,7 @@ impl Spans {
         let is_due = is_idle || state.gives.is_multiple_of(GIVES_PER_LOOK);
         drop(state);
         if is_due {
-            self.purge_aged();
+            self.purge_some_aged();
         }
     }
 
@@ -249,7 +249,8 @@ impl Spans {
         let sizes = [wanted, MIN_SEGMENTS.max(segments), segments];
         let (base, segments) = sizes
             .into_iter()
-            .find_map(|count| Some((self.os.map(count * SEGMENT, SEGMENT, MapKind::Segments)?, count)))?;
+            .find_map(|count| Some((self.os.map(count * SEGMENT, SEGMENT, MapKind::Segments)?, count)))
+            .or_else(|| metadata.count_refusal())?;
         // 2. Huge pages for all but the beginning of the first chunk.
         let small = if is_first {
             SMALL_PAGE_SEGMENTS.min(segments)

@@ -56,6 +56,8 @@ impl Tenant {
     pub fn try_charge(&self, bytes: u64) -> Result<Charge, Error> {
         let (pool, tag, pages) = (self.pool(), self.tag(), pages_around(bytes));
         let behalf = Behalf { pool, tag };
+        // The pool stays the tenant's meanwhile, if it is.
+        let _reference = pool.references.hold();
         let _granted = grant(behalf, bytes, Ledger::charge_beside).inspect_err(|error| {
             if *error != Error::Retired {
                 heap::deny(pool, pages);
@@ -65,8 +67,7 @@ impl Tenant {
             holder: Holder { pool, tag },
             pages,
         };
-        // The tenant may have retired, and even drained, while it was charged: then the charge is dropped, which takes it
-        // off the same account it went to.
+        // The tenant may have retired while it was charged: then the charge is dropped.
         if pool.is_live(tag) {
             Ok(charge)
         } else {
@@ -77,6 +78,7 @@ impl Tenant {
 
 /// Why `bytes`, rounded up to pages, would be refused now. Who only asks is not denied anything, and leaves nothing behind.
 pub(super) fn refusal(behalf: Behalf, bytes: u64) -> Option<Error> {
+    let _reference = behalf.pool.references.hold();
     match grant(behalf, bytes, Ledger::charge) {
         Ok(granted) => {
             heap::heap().shared.ledger.cancel(&behalf.pool.account, granted);
@@ -101,10 +103,8 @@ fn grant(behalf: Behalf, bytes: u64, charge: Grant) -> Result<Granted, Error> {
     let mut granted = charge();
     if granted.is_err() && behalf.free_own(need) {
         granted = charge();
-        if let Err(refusal) = granted
-            && behalf.free_of_others(need, Some(refusal))
-        {
-            granted = charge();
+        if let Err(refusal) = granted {
+            granted = behalf.attempt_with_others(need, refusal, charge);
         }
     }
     heap::look_if_alarmed();

@@ -39,6 +39,9 @@ use groups::Groups;
 /// The number of ids, root's included.
 const IDS: usize = 1 << 16;
 
+/// Retired tenants that are looked at at once, at most: each costs a walk over threads and bins.
+const SWEPT_AT_ONCE: usize = 16;
+
 static REGISTRY: Lock<Registry> = Lock::new(Rank::Registry, Registry::new());
 
 struct Registry {
@@ -47,7 +50,8 @@ struct Registry {
     entries: Vec<Entry>,
     /// Ids that are vacant, the one longest vacant first.
     vacant: VecDeque<u16>,
-    draining: Vec<u16>,
+    /// The one first that was looked at longest ago.
+    draining: VecDeque<u16>,
     /// Pages that are promised to all live tenants but root, and to groups (**Admission**, `registry/groups.rs`).
     reserved: Pages,
     groups: Groups,
@@ -79,7 +83,7 @@ impl Registry {
             by_name: BTreeMap::new(),
             entries: Vec::new(),
             vacant: VecDeque::new(),
-            draining: Vec::new(),
+            draining: VecDeque::new(),
             reserved: 0,
             groups: Groups::new(),
         }
@@ -104,10 +108,12 @@ impl Registry {
         }
         let id = self.entries.len();
         if id < IDS {
-            Ok((id as u16, 1))
-        } else {
-            Err(Error::TooManyTenants)
+            return Ok((id as u16, 1));
         }
+        // All numbers are given away: it is worth a look at all who drain.
+        self.sweep_all();
+        let id = self.vacant.pop_front().ok_or(Error::TooManyTenants)?;
+        Ok((id, self.entries[id as usize].generation + 1))
     }
 
     /// Pages that are promised to root and all live tenants.
@@ -122,32 +128,46 @@ impl Registry {
         }
     }
 
-    /// Makes the ids vacant that have drained (**Last seen**).
+    /// Looks at some of those who drain, the one first that has waited longest, and makes the ids vacant that have drained.
     fn sweep(&mut self) {
-        let threads = heap::heap();
-        let (entries, vacant, groups) = (&self.entries, &mut self.vacant, &mut self.groups);
-        self.draining.retain(|id| {
-            let tag = Tag::new(*id, entries[*id as usize].generation);
-            let Some(pool) = threads.shared.pool(tag) else {
-                return false;
+        let mut some = [Tag::NOBODY; SWEPT_AT_ONCE];
+        let count = self.draining.len().min(SWEPT_AT_ONCE);
+        let ids = self.draining.drain(..count);
+        for (tag, id) in some.iter_mut().zip(ids) {
+            *tag = Tag::new(id, self.entries[id as usize].generation);
+        }
+        self.sweep_these(&some[..count]);
+    }
+
+    fn sweep_all(&mut self) {
+        (0..self.draining.len().div_ceil(SWEPT_AT_ONCE)).for_each(|_| self.sweep());
+    }
+
+    /// Makes the ids vacant that have drained (**Last seen**), and puts the others at the end of those who drain. At most 32.
+    fn sweep_these(&mut self, tags: &[Tag]) {
+        let heap = heap::heap();
+        // 1. What threads keep goes back, and 2. what bins keep.
+        let unused = heap.forget_all(tags);
+        for (number, tag) in tags.iter().enumerate() {
+            let Some(pool) = heap.shared.pool(*tag) else {
+                continue;
             };
-            // 1. What threads keep goes back, and 2. what bins keep.
-            let is_forgotten = threads.forget(tag);
-            pool.trim(&threads.shared);
+            pool.trim(&heap.shared);
             // A request that failed may have put its credit back after the tenant retired.
             heap::give_prepaid_back(pool);
             // References first: what the last one charged is seen then.
-            if !is_forgotten || !pool.references.is_none() || pool.account.charged() > 0 {
-                return true;
+            let is_unused = unused >> number & 1 == 1;
+            if !is_unused || !pool.references.is_none() || pool.account.charged() > 0 {
+                self.draining.push_back(tag.id());
+                continue;
             }
-            groups.count(pool.account.group(), -1);
+            self.groups.count(pool.account.group(), -1);
             pool.set_tag(Tag::NOBODY);
-            threads.shared.ledger.touch(*id);
+            heap.shared.ledger.touch(tag.id());
             if tag.generation() < Tag::MAX_GENERATION {
-                vacant.push_back(*id);
+                self.vacant.push_back(tag.id());
             }
-            false
-        });
+        }
     }
 }
 
@@ -250,15 +270,19 @@ pub(super) fn retire(tenant: &Tenant) -> Result<(), Error> {
         ledger.touch(tag.id());
         ledger.meet(0, Waiter::Tenant(tag.bits()));
         heap::give_prepaid_back(pool);
-        registry.draining.push(tag.id());
+        registry.sweep_these(&[tag]);
         registry.sweep();
         Ok(())
     })
 }
 
-/// Makes the ids vacant that have drained since.
+/// Makes the ids vacant that have drained since: all of them, some at a time, so that others get the lock in between.
 pub(crate) fn sweep() {
-    with_registry(Registry::sweep);
+    let mut left = with_registry(|registry| registry.draining.len());
+    while left > 0 {
+        with_registry(Registry::sweep);
+        left = left.saturating_sub(SWEPT_AT_ONCE);
+    }
 }
 
 pub(super) fn find(name: &str) -> Option<Tenant> {

@@ -277,7 +277,7 @@ pub(in crate::tenant) fn set_group_limit(group: &Group, bytes: Option<u64>) -> R
 
 pub(in crate::tenant) fn retire_group(group: &Group) -> Result<(), Error> {
     with_group(group, |registry, account| {
-        registry.sweep();
+        registry.sweep_all();
         let number = group.number;
         let Some(entry) = registry.groups.entry_mut(number) else {
             return Err(Error::Retired);
