@@ -49,6 +49,7 @@ pub(crate) use waiting::{Waiter, Wanted};
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 
 use crate::base::sync::{AtomicBool, AtomicU64 as Word, Ordering, array_of, const_fn};
+use crate::base::units::LARGEST_SLAB_PAGES;
 use budget::Budget;
 use dirty::Dirty;
 use group::FromSurplus;
@@ -62,8 +63,8 @@ pub(crate) const NO_LIMIT: Pages = u64::MAX;
 /// Pages beyond which a number of bytes does not fit a word: what there is without a capacity.
 const UNBOUNDED: i64 = crate::base::units::pages_within(u64::MAX) as i64;
 
-/// The headroom that even a small capacity keeps, in pages: four slabs of the largest class.
-const LEAST_HEADROOM: Pages = 4 * 64;
+/// The headroom that even a small capacity keeps: four of the largest slabs.
+const LEAST_HEADROOM: Pages = 4 * LARGEST_SLAB_PAGES as Pages;
 
 /// Tenants that the path of an allocation looks at first when it has to make room.
 pub(crate) const DONORS: usize = 32;
@@ -77,7 +78,7 @@ pub(crate) const LEVEL_SHIFT: u32 = 24;
 /// What every tenant is protected from its first moment, as far as there is something: its nursery's first page.
 pub(crate) const FIRST_SPAN: Pages = 1;
 
-/// Units of a claim in one of weight.
+/// Units of a claim in one of weight: quarters, so that the smallest weight at the smallest urgency is one.
 pub(crate) const CLAIM_UNITS: u32 = 4;
 
 /// An allowance that is none: only limits bind.

@@ -33,6 +33,7 @@ use super::member::{Member, Part, Reading};
 use super::policy;
 use super::protect::ComesBack;
 use super::round::Decisions;
+use crate::base::units::LARGEST_SLAB_PAGES;
 
 /// Tenants that a round looks at although nothing happened to them. What is remembered of those fades, and nothing is
 /// lost if it does so a round later.
@@ -57,7 +58,7 @@ impl Default for Settings {
         Self {
             interval: Duration::from_millis(100),
             restoration: Duration::from_secs(5),
-            span: 64,
+            span: u64::from(LARGEST_SLAB_PAGES),
         }
     }
 }
