@@ -31,7 +31,7 @@ use crate::ledger::{Pages, Purpose};
 use crate::os;
 use crate::pool::{LargeRequest, Pool, owner_of_large};
 use crate::size_class::class_of;
-use crate::span::metadata::Slot;
+use crate::span::metadata::Once;
 
 static OS: os::Native = os::Native;
 
@@ -357,7 +357,7 @@ mod start {
     static IS_STARTING: AtomicBool = AtomicBool::new(false);
     /// Whether forks are heard of. They are for good: a second handler would wait for the locks of the first.
     static IS_FORK_HANDLED: AtomicBool = AtomicBool::new(false);
-    static KEY: Slot<os::ExitKey> = Slot::new();
+    static KEY: Once<os::ExitKey> = Once::new();
 
     /// The key by which thread exits are heard of. `None` while another thread makes it, or if there is none.
     pub(super) fn exit_key() -> Option<os::ExitKey> {

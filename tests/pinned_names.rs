@@ -1,9 +1,14 @@
 //! Promise: the public names are those that programs were written against, and do what the introduction says.
 //!
 //! One program, from installation to retirement, with every name of the crate that others may rely on.
-#![cfg(feature = "allocator-api2-02")]
 
+use std::fmt::{Debug, Display};
+use std::future::Ready;
+use std::hash::Hash;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
 use tenancy::*;
 
 #[global_allocator]
@@ -11,6 +16,11 @@ static ALLOC: Tenancy = Tenancy::new();
 
 /// Zero-sized, and made without running anything.
 const _: () = assert!(size_of::<Tenancy>() == 0);
+const _: Config = Config::new()
+    .fit(Fit::Best)
+    .tau(0.5)
+    .purge_delay(Duration::ZERO)
+    .huge_pages(false);
 
 fn program() -> Result<(), Error> {
     assert!(tenancy::is_installed());
@@ -49,11 +59,12 @@ fn program() -> Result<(), Error> {
     let text = acme.in_scope(|| String::from("charged to acme"));
     let _fut = async { vec![1, 2, 3] }.in_tenant(&acme);
     let _fut = async {}.in_current_tenant();
+    let polled = pin!(async { 1 }.in_tenant(&acme)).poll(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(polled, Poll::Ready(1));
     std::thread::spawn(tenancy::wrap(|| ())).join().unwrap();
 
-    let mut v = allocator_api2::vec::Vec::<u8, TenantAlloc>::new_in(acme.allocator());
-    assert!(v.try_reserve(1 << 40).is_err());
-    v.extend_from_slice(&[1; 100]);
+    #[cfg(feature = "allocator-api2-02")]
+    handle(&acme);
 
     let mut arena: Arena = acme.arena();
     let s: &mut str = arena.alloc_str("request");
@@ -68,6 +79,8 @@ fn program() -> Result<(), Error> {
     let stats: TenantStats = acme.stats();
     assert!(stats.charged >= 8 << 20);
     println!("{}", tenancy::snapshot());
+    let snapshot: Snapshot = tenancy::snapshot();
+    assert_eq!(snapshot.process.capacity, 2 << 30);
     let mut rows = [TenantStats::default(); 64];
     let n: usize = tenancy::snapshot_into(&mut rows);
     assert_eq!(n, 2, "root and acme");
@@ -90,10 +103,17 @@ fn program() -> Result<(), Error> {
     let mut by_hand = Rebalancer::new().policy(policy::Predictive::default());
     let _report: RoundReport = by_hand.tick(Duration::from_secs(1));
     drop(Rebalancer::new().policy(policy::Performance::default()));
-    drop((text, v, sub));
+    drop((text, sub));
     acme.retire()?;
     assert!(matches!(acme.retire(), Err(Error::Retired)));
     Ok(())
+}
+
+#[cfg(feature = "allocator-api2-02")]
+fn handle(acme: &Tenant) {
+    let mut v = allocator_api2::vec::Vec::<u8, TenantAlloc>::new_in(acme.allocator());
+    assert!(v.try_reserve(1 << 40).is_err());
+    v.extend_from_slice(&[1; 100]);
 }
 
 #[test]
@@ -101,17 +121,25 @@ fn the_names_compile_and_the_program_runs() {
     program().unwrap();
 }
 
-/// What may cross threads, and what may not.
+/// What may cross threads, be compared, copied and printed.
 #[test]
-fn handles_go_anywhere() {
-    fn anywhere<T: Clone + Send + Sync + Eq + std::fmt::Debug + 'static>() {}
-    fn hashed<T: std::hash::Hash>() {}
+fn types_may_go_where_the_documents_say() {
+    fn anywhere<T: Clone + Send + Sync + Eq + Debug + 'static>() {}
     anywhere::<Tenant>();
-    hashed::<Tenant>();
+    #[cfg(feature = "allocator-api2-02")]
     anywhere::<TenantAlloc>();
+    fn hashed<T: Hash>() {}
+    hashed::<Tenant>();
     fn sent<T: Send + 'static>() {}
     sent::<Arena>();
     sent::<Charge>();
     sent::<Subscription>();
     sent::<RebalancerHandle>();
+    sent::<TenantFuture<Ready<()>>>();
+    fn number<T: Copy + Send + Sync + Ord + Hash + Display>() {}
+    number::<TenantId>();
+    fn copied<T: Copy>() {}
+    copied::<TenantStats>();
+    fn error<T: std::error::Error + Send + Sync + Clone + PartialEq + 'static>() {}
+    error::<Error>();
 }

@@ -14,6 +14,14 @@ pub(crate) const SEGMENT: usize = 1 << SEGMENT_SHIFT;
 /// Pages in a segment, its header included.
 pub(crate) const SEGMENT_PAGES: usize = SEGMENT / PAGE;
 
+/// Pages of the largest slab: the most that small blocks take at a time. `slab/` says how long which slab is; accounts and
+/// rounds need only know what is much and what is not worth a move.
+pub(crate) const LARGEST_SLAB_PAGES: u32 = 64;
+
+/// Pages of a nursery, which serves a tenant until it is full. More make the search longer; fewer send a tenant to slabs
+/// earlier.
+pub(crate) const NURSERY_PAGES: u32 = 4;
+
 /// Bytes that any request can at most have: what there are addresses for (47 bits of them on 64-bit machines). More is
 /// refused before it is charged, so that what cannot be had is not counted to anybody, not even for a moment.
 pub(crate) const MAX_REQUEST: usize = if usize::BITS > 47 {

@@ -169,7 +169,7 @@ impl Account {
     }
 
     pub(super) fn holding(&self) -> Holding {
-        // SeqCst: after the mark was taken that said it has changed (**Seen**, `dirty.rs`).
+        // SeqCst: after the mark was taken that said it has changed (**Marked**, `dirty.rs`).
         Holding::from_bits(self.holding.load(Ordering::SeqCst))
     }
 
@@ -177,7 +177,7 @@ impl Account {
     pub(super) fn replace(&self, old: Holding, new: Holding) -> Result<(), Holding> {
         // SeqCst, of which Release and Acquire: after the budget was taken that `new` claims, and before that is given
         // which it claims no more (**Late**, `budget.rs`): who shrinks what another has grown comes after that one's
-        // `take`. One order: before the mark that says it has changed (**Seen**, `dirty.rs`).
+        // `take`. One order: before the mark that says it has changed (**Marked**, `dirty.rs`).
         self.holding
             .compare_exchange_weak(old.bits(), new.bits(), Ordering::SeqCst, Ordering::SeqCst)
             .map(drop)

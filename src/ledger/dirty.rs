@@ -7,7 +7,7 @@ const WORDS: usize = if cfg!(loom) { 1 } else { (1 << 16) / 64 };
 
 /// A set of account numbers.
 ///
-/// **Seen**: a change that was made before `mark` is seen by who finds the number with `take`, or the number is there
+/// **Marked**: a change that was made before `mark` is seen by who finds the number with `take`, or the number is there
 /// again.
 pub(super) struct Dirty([AtomicU64; WORDS]);
 

@@ -6,7 +6,7 @@
 
 use super::budget::Budget;
 use super::holding::Holding;
-use super::{NO_LEVEL, NO_LIMIT, Pages, signed};
+use super::{NO_LEVEL, NO_LIMIT, Pages, Refusal, signed};
 use crate::base::sync::{AtomicBool, AtomicU64 as Word, Ordering, const_fn};
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -62,30 +62,32 @@ impl Group {
     }
 
     /// Takes `more` for a member, all or none: of what is kept, and what is missing there out of the surplus, of which it leaves
-    /// `left_alone`. `may_take` is asked before, with what is missing. `None`: there is not enough room below the limit.
+    /// `left_alone`. `may_take` is asked before, with what is missing. What of it came from the surplus, if any of
+    /// it did.
     pub(super) fn take(
         &self,
         more: Pages,
         surplus: &Budget,
         left_alone: Pages,
         may_take: impl Fn(Pages) -> bool,
-    ) -> Option<Taken> {
+    ) -> Result<Option<FromSurplus>, Refusal> {
         let mut old = self.holding();
         loop {
-            let new = old.grown(more).filter(|new| new.charged() <= self.limit())?;
+            let new = old.grown(more).filter(|new| new.charged() <= self.limit());
+            let new = new.ok_or(Refusal::Group)?;
             let missing = new.claim() - old.claim();
             if !may_take(missing) {
-                return Some(Taken::Nothing);
+                return Err(Refusal::Capacity);
             }
             let from_surplus = match missing {
                 0 => None,
-                pages => match surplus.take(pages, left_alone) {
-                    Some(left) => Some(FromSurplus { pages, left }),
-                    None => return Some(Taken::Nothing),
-                },
+                pages => {
+                    let left = surplus.take(pages, left_alone).ok_or(Refusal::Capacity)?;
+                    Some(FromSurplus { pages, left })
+                }
             };
             match self.replace(old, new) {
-                Ok(()) => return Some(Taken::All(from_surplus)),
+                Ok(()) => return Ok(from_surplus),
                 Err(other) => {
                     surplus.give(missing);
                     old = other;
@@ -219,12 +221,4 @@ pub(super) struct FromSurplus {
     pub(super) pages: Pages,
     /// What it has left.
     pub(super) left: i64,
-}
-
-/// What came of a wish to take, below the limit.
-pub(super) enum Taken {
-    /// All of it; with what of it came from the surplus.
-    All(Option<FromSurplus>),
-    /// There was not enough, or it was not to be taken.
-    Nothing,
 }

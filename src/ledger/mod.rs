@@ -51,9 +51,10 @@ pub(crate) use waiting::{Waiter, Wanted};
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 
 use crate::base::sync::{AtomicBool, AtomicU64 as Word, Ordering, array_of, const_fn};
+use crate::base::units::LARGEST_SLAB_PAGES;
 use budget::Budget;
 use dirty::Dirty;
-use group::{FromSurplus, Taken};
+use group::FromSurplus;
 
 /// A number of pages.
 pub(crate) type Pages = u64;
@@ -64,8 +65,8 @@ pub(crate) const NO_LIMIT: Pages = u64::MAX;
 /// Pages beyond which a number of bytes does not fit a word: what there is without a capacity.
 const UNBOUNDED: i64 = crate::base::units::pages_within(u64::MAX) as i64;
 
-/// The headroom that even a small capacity keeps, in pages: four slabs of the largest class.
-const LEAST_HEADROOM: Pages = 4 * 64;
+/// The headroom that even a small capacity keeps: four of the largest slabs.
+const LEAST_HEADROOM: Pages = 4 * LARGEST_SLAB_PAGES as Pages;
 
 /// Tenants that the path of an allocation looks at first when it has to make room.
 pub(crate) const DONORS: usize = 32;
@@ -79,7 +80,7 @@ pub(crate) const LEVEL_SHIFT: u32 = 24;
 /// What every tenant is protected from its first moment, as far as there is something: its nursery's first page.
 pub(crate) const FIRST_SPAN: Pages = 1;
 
-/// Units of a claim in one of weight.
+/// Units of a claim in one of weight: quarters, so that the smallest weight at the smallest urgency is one.
 pub(crate) const CLAIM_UNITS: u32 = 4;
 
 /// An allowance that is none: only limits bind.
@@ -341,34 +342,30 @@ impl Ledger {
         let owed = self.owed.load(Ordering::Relaxed);
         let is_lender = owed > 0 && charged <= account.wish();
         let left_alone = if is_lender || is_entitled { 0 } else { owed };
-        let taken = match self.group_of(account) {
-            None if may_take(&self.is_contended) => match self.surplus.take(more, left_alone) {
-                Some(left) => Taken::All(Some(FromSurplus { pages: more, left })),
-                None => Taken::Nothing,
-            },
-            None => Taken::Nothing,
+        let from_surplus = match self.group_of(account) {
+            None if !may_take(&self.is_contended) => return Err(Refusal::Capacity),
+            None => {
+                let left = self.surplus.take(more, left_alone).ok_or(Refusal::Capacity)?;
+                Some(FromSurplus { pages: more, left })
+            }
             Some(group) => {
                 // Others who go without do not get what is kept for this group; siblings do.
                 let may_take = |missing: Pages| match missing {
                     0 => may_take(&group.is_contended),
                     _ => may_take(&self.is_contended),
                 };
-                let taken = group.take(more, &self.surplus, left_alone, may_take);
-                taken.ok_or(Refusal::Group)?
+                group.take(more, &self.surplus, left_alone, may_take)?
             }
         };
-        match taken {
-            Taken::Nothing => Err(Refusal::Capacity),
-            // What is kept for a group is owed to nobody.
-            Taken::All(None) => Ok(0),
-            Taken::All(Some(FromSurplus { pages, left })) => {
-                // Relaxed: a threshold to look at.
-                if left.unsigned_abs() < self.watermark.load(Ordering::Relaxed) {
-                    self.alarm();
-                }
-                Ok(if is_lender { pages.min(owed) } else { 0 })
-            }
+        // What is kept for a group is owed to nobody.
+        let Some(FromSurplus { pages, left }) = from_surplus else {
+            return Ok(0);
+        };
+        // Relaxed: a threshold to look at.
+        if left.unsigned_abs() < self.watermark.load(Ordering::Relaxed) {
+            self.alarm();
         }
+        Ok(if is_lender { pages.min(owed) } else { 0 })
     }
 
     /// Takes what there is of `more`; how much.

@@ -137,10 +137,6 @@ impl Os for Native {
 
     unsafe fn advise_huge(&self, _base: NonNull<u8>, _size: usize) {}
 
-    unsafe fn populate(&self, _base: NonNull<u8>, _size: usize) -> bool {
-        false
-    }
-
     unsafe fn remap(&self, base: NonNull<u8>, old: usize, new: usize, align: usize) -> Option<NonNull<u8>> {
         (new == old && base.addr().get() & align.wrapping_sub(1) == 0).then_some(base)
     }
@@ -183,8 +179,8 @@ pub(crate) fn barrier() -> bool {
     false
 }
 
-/// A number that differs between threads, to spread them over shards.
-pub(crate) fn current_cpu_hint() -> usize {
+/// A number that differs between threads.
+pub(crate) fn thread_id() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(1);
     std::thread_local! {
         static NUMBER: Cell<usize> = const { Cell::new(0) };
@@ -295,9 +291,4 @@ pub(crate) fn write_stderr(parts: &[&[u8]]) {
 /// Ends the process at once.
 pub(crate) fn abort() -> ! {
     std::process::abort()
-}
-
-/// A number that differs between threads.
-pub(crate) fn thread_id() -> usize {
-    current_cpu_hint()
 }

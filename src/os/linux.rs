@@ -24,7 +24,7 @@ use super::posix::{self, KeepErrno};
 use super::{MapKind, Os};
 
 pub(crate) use super::posix::{
-    ExitHook, ExitKey, SignalsBlocked, abort, at_fork, block_all_signals, thread_id, write_stderr,
+    ExitHook, ExitKey, abort, at_fork, block_all_signals, thread_id, write_stderr,
 };
 pub(crate) use super::procfs::{memory_limit, resident_bytes};
 
@@ -66,12 +66,6 @@ impl Os for Native {
     unsafe fn advise_huge(&self, base: NonNull<u8>, size: usize) {
         // SAFETY: the caller's own range, and the advice keeps contents.
         unsafe { posix::advise(base, size, libc::MADV_HUGEPAGE) };
-    }
-
-    unsafe fn populate(&self, base: NonNull<u8>, size: usize) -> bool {
-        // Since Linux 5.14; EINVAL before.
-        // SAFETY: the caller's own range, and the advice keeps contents.
-        unsafe { posix::advise(base, size, libc::MADV_POPULATE_WRITE) }
     }
 
     unsafe fn remap(&self, base: NonNull<u8>, old: usize, new: usize, align: usize) -> Option<NonNull<u8>> {
@@ -270,11 +264,4 @@ fn futex_wake(word: &AtomicU32, count: c_int) -> c_long {
     let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: the kernel uses the address as a key and does not access it.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, count) }
-}
-
-/// The number of a processor this thread was on a moment ago, to spread threads over shards; 0 if unknown.
-pub(crate) fn current_cpu_hint() -> usize {
-    let _errno = KeepErrno::new();
-    // SAFETY: no precondition.
-    usize::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(0)
 }

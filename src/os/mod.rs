@@ -18,8 +18,8 @@
 //!
 //! ```text
 //!  memory     Native (an Os), resident_bytes, memory_limit
-//!  threads    futex_wait, futex_wait_for, futex_wake_one, futex_wake_all, barrier, current_cpu_hint,
-//!             ExitHook -> ExitKey, at_fork, block_all_signals -> SignalsBlocked
+//!  threads    futex_wait, futex_wait_for, futex_wake_one, futex_wake_all, barrier, thread_id,
+//!             ExitHook -> ExitKey, at_fork, block_all_signals
 //!  last words write_stderr, abort
 //! ```
 //!
@@ -38,11 +38,6 @@ use core::ptr::NonNull;
 // Linux proper has everything the other layers would like to use. Miri runs none of it.
 #[cfg(all(target_os = "linux", not(miri)))]
 #[path = "linux.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "all platforms have the same names; not every build uses all of them"
-)]
 mod platform;
 
 // Kernels with `mmap`, `MADV_FREE` and pthreads, and an `errno` whose address `posix.rs` knows.
@@ -57,11 +52,6 @@ mod platform;
     not(miri)
 ))]
 #[path = "unix.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "all platforms have the same names; not every build uses all of them"
-)]
 mod platform;
 
 // Windows, wasm and rarer systems go through std, and so does Miri, which has no partial `munmap`, `madvise` or
@@ -78,11 +68,6 @@ mod platform;
     ))
 ))]
 #[path = "fallback.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "all platforms have the same names; not every build uses all of them"
-)]
 mod platform;
 
 // What the two unix platforms have in common: present exactly when one of them was chosen above.
@@ -97,16 +82,14 @@ mod platform;
     ),
     not(miri)
 ))]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "all platforms have the same names; not every build uses all of them"
-)]
 mod posix;
 
 // Where there is no futex. Tests have it everywhere.
 #[cfg(any(test, miri, not(target_os = "linux")))]
-#[allow(dead_code, reason = "tests on platforms with a futex use a part of it")]
+#[cfg_attr(
+    test,
+    allow(dead_code, reason = "tests on platforms with a futex use a part of it")
+)]
 mod polling;
 
 // `/proc` and `/sys/fs/cgroup` are Linux's.
@@ -114,7 +97,10 @@ mod polling;
 mod procfs;
 
 #[cfg(any(test, fuzzing))]
-#[allow(dead_code, reason = "a test double offers more than any one build uses")]
+#[cfg_attr(
+    fuzzing,
+    allow(dead_code, reason = "fuzzing injects fewer faults than tests do")
+)]
 pub(crate) mod simulated;
 
 #[cfg(test)]
@@ -187,19 +173,6 @@ pub(crate) trait Os: Sync {
     /// As on the trait. Contents are kept, so the range may be in use.
     unsafe fn advise_huge(&self, base: NonNull<u8>, size: usize);
 
-    /// Backs the range with memory in one call instead of one fault a page, keeping contents.
-    ///
-    /// `false`: unsupported, or not all of it; pages not backed will be when touched.
-    ///
-    /// # Safety
-    ///
-    /// As on the trait. Contents are kept, so the range may be in use.
-    #[allow(
-        dead_code,
-        reason = "tests hold every platform to it; no caller has gained by it yet"
-    )]
-    unsafe fn populate(&self, base: NonNull<u8>, size: usize) -> bool;
-
     /// Makes a range of `old` bytes one of `new` bytes aligned to `align`, without copying.
     ///
     /// In place where the neighbourhood allows it; otherwise its pages move onto the first `old` bytes of a fresh
@@ -215,44 +188,4 @@ pub(crate) trait Os: Sync {
 
     /// Milliseconds of a clock that never goes back. It may be coarse (one tick, up to 10 ms).
     fn now_ms(&self) -> u64;
-}
-
-/// A borrowed `Os` is one, so that a test keeps hold of the `Simulated` it lends.
-impl<O: Os + ?Sized> Os for &O {
-    fn page_size(&self) -> usize {
-        (**self).page_size()
-    }
-
-    fn map(&self, size: usize, align: usize, kind: MapKind) -> Option<NonNull<u8>> {
-        (**self).map(size, align, kind)
-    }
-
-    unsafe fn unmap(&self, base: NonNull<u8>, size: usize) -> bool {
-        // SAFETY: the caller's contract is the callee's, for the same `Os`. So it is in the calls below.
-        unsafe { (**self).unmap(base, size) }
-    }
-
-    unsafe fn purge(&self, base: NonNull<u8>, size: usize) -> bool {
-        // SAFETY: as in `unmap`.
-        unsafe { (**self).purge(base, size) }
-    }
-
-    unsafe fn advise_huge(&self, base: NonNull<u8>, size: usize) {
-        // SAFETY: as in `unmap`.
-        unsafe { (**self).advise_huge(base, size) }
-    }
-
-    unsafe fn populate(&self, base: NonNull<u8>, size: usize) -> bool {
-        // SAFETY: as in `unmap`.
-        unsafe { (**self).populate(base, size) }
-    }
-
-    unsafe fn remap(&self, base: NonNull<u8>, old: usize, new: usize, align: usize) -> Option<NonNull<u8>> {
-        // SAFETY: as in `unmap`.
-        unsafe { (**self).remap(base, old, new, align) }
-    }
-
-    fn now_ms(&self) -> u64 {
-        (**self).now_ms()
-    }
 }

@@ -289,17 +289,6 @@ impl Os for Simulated {
     }
 
     #[track_caller]
-    unsafe fn populate(&self, base: NonNull<u8>, size: usize) -> bool {
-        let mut state = self.state();
-        state.check(Kind::Populate, base, size);
-        if state.count(Kind::Populate, 0) == Some(Effect::Fail) {
-            return false;
-        }
-        // SAFETY: the range was checked.
-        unsafe { Native.populate(base, size) }
-    }
-
-    #[track_caller]
     unsafe fn remap(&self, base: NonNull<u8>, old: usize, new: usize, align: usize) -> Option<NonNull<u8>> {
         let page = self.page_size();
         assert!(

@@ -10,7 +10,7 @@ use std::string::String;
 use std::time::{Duration, Instant};
 use std::vec::Vec;
 
-use super::platform::{block_all_signals, current_cpu_hint, futex_wake_all};
+use super::platform::{block_all_signals, futex_wake_all};
 use super::simulated::{Effect, Kind, Rule, Simulated, When};
 use super::*;
 
@@ -177,14 +177,6 @@ fn two_threads_pass_a_word_to_and_fro() {
     assert_eq!(WORD.load(Ordering::Relaxed), ROUNDS);
 }
 
-#[test]
-fn the_cpu_hint_is_usable_everywhere() {
-    let hints: Vec<usize> = (0..4)
-        .map(|_| std::thread::spawn(current_cpu_hint).join().unwrap())
-        .collect();
-    assert_eq!(hints.len(), 4);
-}
-
 // ---- simulated -----------------------------------------------------------------------------------------------------
 
 /// The message a violation panics with.
@@ -243,7 +235,6 @@ fn simulated_notices_ranges_that_are_no_whole_pages() {
     unsafe {
         assert!(violation(|| _ = os.unmap(askew, page())).contains("whole pages"));
         assert!(violation(|| _ = os.purge(base, 100)).contains("whole pages"));
-        assert!(violation(|| _ = os.populate(base, 0)).contains("whole pages"));
         assert!(violation(|| os.advise_huge(askew, page())).contains("whole pages"));
         assert!(violation(|| _ = os.remap(base, page(), 100, page())).contains("whole number of pages"));
     }
@@ -316,14 +307,7 @@ fn simulated_faults_change_nothing() {
     let size = 4 * page();
     let base = os.map(size, page(), MapKind::Large).unwrap();
     fill(base, size, 9);
-    for kind in [
-        Kind::Map,
-        Kind::Unmap,
-        Kind::Purge,
-        Kind::AdviseHuge,
-        Kind::Populate,
-        Kind::Remap,
-    ] {
+    for kind in [Kind::Map, Kind::Unmap, Kind::Purge, Kind::AdviseHuge, Kind::Remap] {
         os.fail(Rule::every(kind, 1));
     }
     assert_eq!(os.map(size, page(), MapKind::Large), None);
@@ -331,13 +315,12 @@ fn simulated_faults_change_nothing() {
     unsafe {
         assert!(!os.unmap(base, size));
         assert!(!os.purge(base, size));
-        assert!(!os.populate(base, size));
         os.advise_huge(base, size);
         assert_eq!(os.remap(base, size, 2 * size, page()), None);
         assert_eq!(os.remap(base, size, page(), page()), None);
     }
     assert!(holds(base, size, 9) && os.is_mapped(base, size));
-    assert_eq!((os.faults(), os.mapped_bytes()), (7, size));
+    assert_eq!((os.faults(), os.mapped_bytes()), (6, size));
 }
 
 #[test]

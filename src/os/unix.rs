@@ -18,7 +18,7 @@ use super::{MapKind, Os, polling};
 
 pub(crate) use super::polling::{futex_wake_all, futex_wake_one};
 pub(crate) use super::posix::{
-    ExitHook, ExitKey, SignalsBlocked, abort, at_fork, block_all_signals, thread_id, write_stderr,
+    ExitHook, ExitKey, abort, at_fork, block_all_signals, thread_id, write_stderr,
 };
 
 const READ_WRITE: c_int = libc::PROT_READ | libc::PROT_WRITE;
@@ -49,10 +49,6 @@ impl Os for Native {
     }
 
     unsafe fn advise_huge(&self, _base: NonNull<u8>, _size: usize) {}
-
-    unsafe fn populate(&self, _base: NonNull<u8>, _size: usize) -> bool {
-        false
-    }
 
     unsafe fn remap(&self, base: NonNull<u8>, old: usize, new: usize, align: usize) -> Option<NonNull<u8>> {
         if new > old || !posix::is_aligned(base, align) {
@@ -119,12 +115,4 @@ pub(crate) fn register_barrier() -> bool {
 /// Never asked for.
 pub(crate) fn barrier() -> bool {
     false
-}
-
-/// A number that differs between threads, mostly, to spread them over shards.
-pub(crate) fn current_cpu_hint() -> usize {
-    // SAFETY: no precondition.
-    let thread = unsafe { libc::pthread_self() } as usize;
-    // Thread handles are addresses of equal alignment: the low bits say nothing. The multiplier is 2³² / φ.
-    (thread >> 4).wrapping_mul(0x9E37_79B9) >> 16
 }

@@ -5,16 +5,16 @@
 use super::{Pool, Shared};
 use crate::base::sync::const_fn;
 use crate::span::Tag;
-use crate::span::metadata::Slot;
+use crate::span::metadata::Once;
 
 const FAN: usize = 256;
 
-type Leaf = [Slot<Pool>; FAN];
+type Leaf = [Once<Pool>; FAN];
 
 /// The pools by id. Root, id 0, is there from the start.
 pub(crate) struct Directory {
     root: Pool,
-    leaves: [Slot<Leaf>; FAN],
+    leaves: [Once<Leaf>; FAN],
 }
 
 impl Directory {
@@ -22,7 +22,7 @@ impl Directory {
         pub(super) const fn new() -> Self {
             Self {
                 root: Pool::new(Tag::ROOT, Tag::ROOT.id()),
-                leaves: [const { Slot::new() }; FAN],
+                leaves: [const { Once::new() }; FAN],
             }
         }
     }
@@ -54,7 +54,7 @@ impl Shared {
             return Some(self.root());
         }
         let leaf = self.pools.leaves[id as usize / FAN]
-            .get_or_create(&self.metadata, || [const { Slot::new() }; FAN])?;
+            .get_or_create(&self.metadata, || [const { Once::new() }; FAN])?;
         leaf[id as usize % FAN].get_or_create(&self.metadata, || Pool::new(Tag::NOBODY, id))
     }
 
@@ -64,8 +64,8 @@ impl Shared {
             .pools
             .leaves
             .iter()
-            .filter_map(Slot::get)
-            .flat_map(|leaf| leaf.iter().filter_map(Slot::get));
+            .filter_map(Once::get)
+            .flat_map(|leaf| leaf.iter().filter_map(Once::get));
         core::iter::once(self.root()).chain(others)
     }
 }

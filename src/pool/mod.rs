@@ -39,7 +39,7 @@ use crate::ledger::{Account, Ledger, Pages, Purpose, Refusal};
 use crate::os::Os;
 use crate::size_class::{CLASSES, block_size};
 use crate::slab::{LineSet, Quarter, slab_pages};
-use crate::span::metadata::{Metadata, Recycler, Slot as Once};
+use crate::span::metadata::{Metadata, Once, Recycler};
 use crate::span::{Kind, Span, Spans, Tag};
 use bin::{Bin, Filled};
 use directory::Directory;

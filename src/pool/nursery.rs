@@ -13,14 +13,12 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use super::{Pool, Shared, SpanRequest};
+use crate::base::units::NURSERY_PAGES;
 use crate::config::Fit;
 use crate::ledger::Purpose;
 use crate::size_class::block_size;
 use crate::slab::{LINE, LineSet, MAX_LINES, Quarter, alignment};
 use crate::span::Kind;
-
-/// Pages of a nursery. More make the search longer; fewer send a tenant to slabs earlier.
-const MAX_PAGES: u32 = 4;
 
 /// The pages of a nursery.
 pub(super) struct Nursery {
@@ -74,7 +72,7 @@ impl Pool {
         if let Some(taken) = take(&mut nursery.lines, lines, align, fit) {
             return Some(taken);
         }
-        if nursery.lines.pages() >= MAX_PAGES {
+        if nursery.lines.pages() >= NURSERY_PAGES {
             // Relaxed: as in `is_small`.
             self.is_outgrown.store(true, Ordering::Relaxed);
             return None;

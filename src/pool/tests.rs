@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 use std::vec::Vec;
 
 use super::*;
+use crate::base::units::LARGEST_SLAB_PAGES;
 use crate::os::simulated::{Kind as Call, Rule, World};
 
 fn world() -> World<Shared> {
@@ -201,4 +202,10 @@ fn a_limit_refuses_one_request_and_nothing_is_charged_for_it() {
         pool.deallocate_large(shared, block, 10 * 4096, 1);
     }
     assert_eq!((pool.account.charged(), pool.account.overdraft()), (0, 0));
+}
+
+#[test]
+fn what_accounts_hold_for_the_largest_slab_is_the_largest() {
+    let largest = (0..CLASSES).map(|class| slab_pages(class, u32::MAX)).max();
+    assert_eq!(largest, Some(LARGEST_SLAB_PAGES as usize));
 }

@@ -11,7 +11,7 @@
 //! a round may look at, the rest counts as one. Since Σ min(x, w·λ) ≤ min(Σx, λ·Σw), the level then comes out too low, if
 //! anything.
 //!
-//! - **Covered**: Σ min(x, w·λ) is at most what is left, and all of it but for what is rounded down, if it is scarce; or but
+//! - **Divided**: Σ min(x, w·λ) is at most what is left, and all of it but for what is rounded down, if it is scarce; or but
 //!   3 %, where more than [`LISTED`] are in one bucket: wants there differ by an eighth, so at worst, two equal claims at its
 //!   ends, by 0.25 · 0.125/1.0625.
 //! - **Monotone**: a larger claim never gives a smaller allowance.

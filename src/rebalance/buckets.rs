@@ -1,6 +1,6 @@
 //! Numbers by size, eight buckets to a doubling; and parties ranked by such a number.
 //!
-//! Above: `allowance.rs`, `solver.rs`, `round.rs`. Below: nothing.
+//! Above: `allowance.rs`, `solver.rs`, `round.rs`, the histogram of `policy/percentile.rs`. Below: nothing.
 //!
 //! A round may look at every party that changed and at a few others, but not at all of them. What it needs to know of
 //! all is kept in buckets, which cost the same to update whatever their number (the shape of HdrHistogram).
@@ -19,12 +19,16 @@ pub(crate) fn bucket(value: u64) -> usize {
     doublings * STEPS + (value >> doublings) as usize
 }
 
+/// The largest number in a bucket.
+pub(crate) fn last(bucket: usize) -> u64 {
+    let doublings = (bucket / STEPS).saturating_sub(1);
+    let first = (bucket - doublings * STEPS) as u64;
+    (first << doublings) | ((1 << doublings) - 1)
+}
+
 /// The least number beyond a bucket, or the largest there is.
 pub(crate) fn end(bucket: usize) -> u64 {
-    let next = bucket as u64 + 1;
-    let doublings = (next / STEPS as u64).saturating_sub(1);
-    let value = u128::from(next - doublings * STEPS as u64) << doublings;
-    u64::try_from(value).unwrap_or(u64::MAX)
+    last(bucket).saturating_add(1)
 }
 
 /// Where a number with a sign stands from the largest to the smallest, among `2 * BUCKETS` places.
@@ -140,6 +144,7 @@ mod tests {
             let value = value >> shift;
             let at = bucket(value);
             prop_assert!(at < BUCKETS);
+            prop_assert!(value <= last(at) && bucket(last(at)) == at);
             prop_assert!(value < end(at) || end(at) == u64::MAX);
             prop_assert!(at == 0 || end(at - 1) <= value);
         }

@@ -8,9 +8,7 @@ use super::decay::ONE;
 use super::fill::MOST;
 use super::policy;
 use crate::base::units::{PAGE, pages_around};
-
-/// Claims are counted in quarters of a weight, so that the smallest weight at the smallest urgency is one.
-const QUARTERS: f64 = 4.0;
+use crate::ledger::CLAIM_UNITS;
 
 /// τ where a policy has none to offer: that of the options' default.
 const DEFAULT_TAU: f64 = 0.9;
@@ -32,7 +30,12 @@ pub(crate) fn sizes(estimate: &policy::Estimate) -> Estimate {
     }
 }
 
-/// A tenant's claim to what is lent: its weight by its urgency (1/4 to 4; 1 if unknown), in quarters; at least 1.
+const _: () = assert!(
+    CLAIM_UNITS as f64 * policy::URGENCY_MIN == 1.0,
+    "a unit is the smallest weight at the smallest urgency"
+);
+
+/// A tenant's claim to what is lent: its weight by its urgency (1/4 to 4; 1 if unknown), in [`CLAIM_UNITS`]; at least 1.
 pub(crate) fn claim(weight: u32, urgency: f64) -> u32 {
     let urgency = if urgency.is_finite() && urgency >= 0.0 {
         urgency.clamp(0.25, 4.0)
@@ -40,7 +43,7 @@ pub(crate) fn claim(weight: u32, urgency: f64) -> u32 {
         1.0
     };
     // From 0 to 160,000, so the cast only drops the fraction; half is added to round.
-    ((f64::from(weight) * urgency * QUARTERS + 0.5) as u32).max(1)
+    ((f64::from(weight) * urgency * f64::from(CLAIM_UNITS) + 0.5) as u32).max(1)
 }
 
 /// The share of idle memory that stays with its owner, 1 − τ, in steps of 1/256: a policy whose τ trembles does not

@@ -68,8 +68,9 @@ mod tests;
 
 pub use driver::{Rebalancer, RebalancerHandle};
 pub use lending::Who;
+pub use plan::TransferReason;
 pub use pressure::Pressure;
-pub use round_report::{EntitlementChange, ProtectedMoves, RoundReport, Transfer, TransferReason};
+pub use round_report::{EntitlementChange, ProtectedMoves, RoundReport, Transfer};
 pub use subscriptions::{PressureEvent, Subscription};
 
 pub(crate) use driver::maintain;

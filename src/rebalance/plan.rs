@@ -21,13 +21,14 @@ pub(crate) struct Transfer {
     /// How much.
     pub(crate) pages: u64,
     /// Why.
-    pub(crate) reason: Reason,
+    pub(crate) reason: TransferReason,
 }
 
-/// Why pages move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// The receiver's protected share was lent and is wanted back.
+/// Why free memory moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TransferReason {
+    /// The receiver's protected share was lent, and is wanted back.
     Restoration,
     /// The receiver was refused memory.
     Denied,
@@ -41,7 +42,7 @@ pub(crate) struct Receiver {
     pub(crate) id: u16,
     pub(crate) group: Option<GroupId>,
     pub(crate) needs: u64,
-    pub(crate) reason: Reason,
+    pub(crate) reason: TransferReason,
 }
 
 /// Who has pages to give.
@@ -140,7 +141,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn receiver(id: u16, group: Option<GroupId>, needs: u64) -> Receiver {
-        let reason = Reason::Denied;
+        let reason = TransferReason::Denied;
         Receiver {
             id,
             group,

@@ -14,6 +14,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU8, Ordering};
 
+use crate::base::units::LARGEST_SLAB_PAGES;
 use crate::heap;
 use crate::ledger::{Account, Ledger, NO_LIMIT, Pages};
 use crate::tenant::Tenant;
@@ -67,7 +68,7 @@ const HARD: u64 = 20;
 const LOW: u64 = 10;
 
 /// A tenant feels the pressure of the whole that could not take so many pages more, the largest slab, without a loan.
-const NEAR: Pages = 64;
+const NEAR: Pages = LARGEST_SLAB_PAGES as Pages;
 
 /// The level as the last round left it.
 static LEVEL: AtomicU8 = AtomicU8::new(0);

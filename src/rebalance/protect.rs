@@ -16,9 +16,10 @@ use core::time::Duration;
 
 use super::decay::{Average, ONE, left_after, scale};
 use super::estimate::Estimate;
+use crate::base::units::NURSERY_PAGES;
 
 /// A tenant's first pages: the nursery, without which it cannot begin.
-pub(crate) const FIRST_PAGES: u64 = 4;
+pub(crate) const FIRST_PAGES: u64 = NURSERY_PAGES as u64;
 
 /// Half-lives of the two averages of what is charged: the fast one follows a load, the slow one remembers its last
 /// peak until the next is due.

@@ -10,9 +10,8 @@ use alloc::vec::Vec;
 
 use super::allowance::{FRACTION, Level};
 use super::control::Control;
-use super::plan::Reason;
 use super::round::Decisions;
-use super::round_report::{ProtectedMoves, RoundReport, Transfer, TransferReason};
+use super::round_report::{ProtectedMoves, RoundReport, Transfer};
 use super::solver::Solver;
 use super::world::{Place, Process, World};
 use crate::base::units::bytes_in;
@@ -186,11 +185,7 @@ impl Control {
                 to: TenantId::of(to.tag),
                 planned: bytes_in(line.pages),
                 moved: bytes_in(moved),
-                reason: match line.reason {
-                    Reason::Restoration => TransferReason::Restoration,
-                    Reason::Denied => TransferReason::Denied,
-                    Reason::Demand => TransferReason::Demand,
-                },
+                reason: line.reason,
             });
         }
         if decisions.debt > 0 {

@@ -26,7 +26,7 @@ use super::allowance::Level;
 use super::contract::{GroupId, entitlements};
 use super::decay::ONE;
 use super::member::Member;
-use super::plan::{Bounds, Donor, Reason, Receiver, Transfer, transfers};
+use super::plan::{Bounds, Donor, Receiver, Transfer, TransferReason, transfers};
 use super::restoration::eta;
 use super::solver::{Solver, Stale};
 
@@ -312,9 +312,9 @@ impl Solver {
             let (charged, level) = (member.reading.charged, self.level_of(member));
             let wanted = member.demand().min(member.allowance(level));
             let (needs, reason) = match owed {
-                true => (member.part.owed, Reason::Restoration),
-                false if member.reading.denied > 0 => (wanted, Reason::Denied),
-                false => (wanted, Reason::Demand),
+                true => (member.part.owed, TransferReason::Restoration),
+                false if member.reading.denied > 0 => (wanted, TransferReason::Denied),
+                false => (wanted, TransferReason::Demand),
             };
             let covered = if owed { 0 } else { charged.max(member.wish) };
             (urgent || self.rested(member)).then(|| Receiver {
@@ -393,7 +393,7 @@ impl Solver {
     fn restored(&self) -> u64 {
         let restored = self.decisions.transfers.iter();
         restored
-            .filter(|line| line.reason == Reason::Restoration)
+            .filter(|line| line.reason == TransferReason::Restoration)
             .map(|line| line.pages)
             .sum()
     }

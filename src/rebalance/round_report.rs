@@ -7,6 +7,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::Pressure;
+use super::plan::TransferReason;
 use crate::error::HumanBytes;
 use crate::tenant::{self, TenantId};
 
@@ -101,18 +102,6 @@ pub struct Transfer {
     pub moved: u64,
     /// Why.
     pub reason: TransferReason,
-}
-
-/// Why free memory moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TransferReason {
-    /// The receiver's protected share was lent, and is wanted back.
-    Restoration,
-    /// The receiver was refused memory.
-    Denied,
-    /// The receiver is expected to want more than it has.
-    Demand,
 }
 
 impl RoundReport {

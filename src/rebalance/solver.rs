@@ -29,11 +29,11 @@ use super::decay::{ONE, micros};
 use super::estimate;
 use super::fill::MOST;
 use super::groups::Groups;
-use super::lending::satisfaction;
 use super::member::{Member, Part, Reading};
 use super::policy;
 use super::protect::ComesBack;
 use super::round::Decisions;
+use crate::base::units::LARGEST_SLAB_PAGES;
 
 /// Tenants that a round looks at although nothing happened to them. What is remembered of those fades, and nothing is
 /// lost if it does so a round later.
@@ -58,7 +58,7 @@ impl Default for Settings {
         Self {
             interval: Duration::from_millis(100),
             restoration: Duration::from_secs(5),
-            span: 64,
+            span: u64::from(LARGEST_SLAB_PAGES),
         }
     }
 }
@@ -130,17 +130,11 @@ pub(crate) struct Figures {
     pub(crate) demand: u64,
     pub(crate) wish: u64,
     pub(crate) allowance: u64,
-    pub(crate) borrowed: u64,
-    /// Entitlement that it leaves unused; the report divides what is lent by it ([`Lending`](super::lending::Lending)).
-    pub(crate) unused: u64,
     pub(crate) credit: i64,
     /// Emptied, in pages a second.
     pub(crate) churn: u64,
     /// On average, by how much it came to something else than was foreseen.
     pub(crate) forecast_error: u64,
-    /// In thousandths.
-    pub(crate) satisfaction: u64,
-    pub(crate) frozen: bool,
 }
 
 impl Solver {
@@ -323,19 +317,14 @@ impl Solver {
     /// What a report says of a tenant.
     pub(crate) fn figures(&self, id: u16) -> Option<Figures> {
         let member = self.member(id)?;
-        let demand = member.demand();
         Some(Figures {
             entitlement: member.entitlement,
-            demand,
+            demand: member.demand(),
             wish: member.wish,
             allowance: member.allowance(self.level_of(member)),
-            borrowed: member.part.borrowed,
-            unused: member.part.unused,
             credit: member.credit.pages(),
             churn: member.churn.rate(),
             forecast_error: member.forecast_error.value(),
-            satisfaction: satisfaction(member.reading.charged, demand),
-            frozen: member.frozen,
         })
     }
 

@@ -9,7 +9,7 @@
 //! - **Disjoint**: a line is free in its page's map, or free in one window, or part of a block.
 //! - **Alive**: an open window has a free line, so a page that it looks on is never found empty and given away. With its
 //!   last line it closes.
-//! - **Whole**: at every instant a window is closed, or its words belong together: `free` is written before `base` when
+//! - **Together**: at every instant a window is closed, or its words belong together: `free` is written before `base` when
 //!   it opens, and alone while it is open. A process may fork while another thread is in here; what the child finds is
 //!   what that thread had.
 
@@ -35,7 +35,7 @@ pub(crate) struct Quarter {
     pub(super) free: u64,
 }
 
-/// A window, open or closed. Its lines are its thread's. Aligned so that both words lie in one page of memory (**Whole**).
+/// A window, open or closed. Its lines are its thread's. Aligned so that both words lie in one page of memory (**Together**).
 #[repr(align(16))]
 pub(crate) struct Window {
     /// Where the quarter begins; none while it is closed.

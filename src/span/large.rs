@@ -7,7 +7,7 @@
 //! have some tens of thousands, and which the kernel can move without copying. Only the pages a block asked for are
 //! charged: the rest of its last segment is address space that nobody touches.
 //!
-//! **Whole**: the segments of a large block hold, to the end of the last one, nothing but zeros and what its tenant
+//! **Scrubbed**: the segments of a large block hold, to the end of the last one, nothing but zeros and what its tenant
 //! wrote.
 //!
 //! A large block is found by its address in the map, out of line: its first bytes may be 2 MiB-aligned user data,
@@ -33,7 +33,7 @@ pub(crate) const OWN_MAPPING: usize = 32 << 20;
 pub(crate) struct LargeBlock {
     pub(crate) base: NonNull<u8>,
     /// Pages that may hold what an earlier owner wrote, from the first on. If that was another tenant, up to the end of
-    /// the last segment: the block may grow there, or the next one of its tenant be longer (**Whole**).
+    /// the last segment: the block may grow there, or the next one of its tenant be longer (**Scrubbed**).
     pub(crate) dirty_pages: usize,
     /// Whether what an earlier owner wrote is the same tenant's.
     pub(crate) is_own: bool,

@@ -271,11 +271,11 @@ impl<T> Recycler<T> {
 }
 
 /// A place that is filled once, with something that lives as long as the process.
-pub(crate) struct Slot<T> {
+pub(crate) struct Once<T> {
     value: AtomicPtr<T>,
 }
 
-impl<T: Sync> Slot<T> {
+impl<T: Sync> Once<T> {
     pub(crate) const fn new() -> Self {
         Self {
             value: AtomicPtr::new(core::ptr::null_mut()),
@@ -289,7 +289,7 @@ impl<T: Sync> Slot<T> {
         unsafe { self.value.load(Ordering::Acquire).as_ref() }
     }
 
-    /// What the slot holds, or `make`'s value from now on; `None` without memory.
+    /// What the place holds, or `make`'s value from now on; `None` without memory.
     pub(crate) fn get_or_create(&self, metadata: &Metadata, make: impl FnOnce() -> T) -> Option<&'static T> {
         if let Some(value) = self.get() {
             return Some(value);
@@ -302,7 +302,7 @@ impl<T: Sync> Slot<T> {
         {
             // SAFETY: as in `get`.
             Ok(_) => unsafe { made.as_ref() },
-            // SAFETY: as in `get`. Ours stays behind unused: two threads must meet here, once for each slot.
+            // SAFETY: as in `get`. Ours stays behind unused: two threads must meet here, once for each place.
             Err(first) => unsafe { first.as_ref() },
         }
     }

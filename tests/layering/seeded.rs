@@ -263,7 +263,7 @@ fn a_long_file_is_found() {
 fn a_list_entry_without_a_use_is_found() {
     assert_eq!(
         found(stale_entries, &[]).len(),
-        EXCEPTIONS.len() + LONG_FILES.len()
+        EXCEPTIONS.len() + LONG_FILES.len() + UNSAFE_PLACES.len()
     );
     // A file may have several arrows of its own.
     let uses = |file: &str| {
@@ -273,9 +273,20 @@ fn a_list_entry_without_a_use_is_found() {
             .map(|(_, target, _)| format!("use crate::{target}::x;"))
             .collect::<String>()
     };
-    let used: Vec<_> = EXCEPTIONS
+    let named = EXCEPTIONS
         .iter()
-        .map(|(file, _, _)| Source::new(file, &uses(file)))
-        .collect();
+        .map(|(file, _, _)| Source::new(file, &uses(file)));
+    let places = UNSAFE_PLACES.iter();
+    let unsafe_there = places.map(|place| Source::new(&format!("{place}/x.rs"), "unsafe {}"));
+    let used: Vec<_> = named.chain(unsafe_there).collect();
     assert_eq!(stale_entries(&used).len(), LONG_FILES.len());
+}
+
+#[test]
+fn a_list_entry_that_stands_there_twice_is_found() {
+    assert!(doubles("LIST", ["a", "b"].iter()).is_empty());
+    assert_eq!(
+        doubles("LIST", ["a", "b", "a"].iter()),
+        ["LIST: \"a\" stands there twice"]
+    );
 }

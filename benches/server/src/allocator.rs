@@ -9,7 +9,7 @@
 #[path = "../../workloads/src/allocator/mimalloc_proof.rs"]
 mod mimalloc_proof;
 #[cfg(any(feature = "mimalloc_v2_raw", feature = "mimalloc_v3_raw"))]
-#[path = "../../workloads/src/allocator/mimalloc_raw.rs"]
+#[path = "../../compare/mimalloc_raw.rs"]
 mod mimalloc_raw;
 
 #[cfg_attr(feature = "tenancy", path = "../../workloads/src/allocator/tenancy.rs")]

@@ -11,6 +11,7 @@
 ))]
 mod mimalloc_proof;
 #[cfg(any(feature = "mimalloc_v2_raw", feature = "mimalloc_v3_raw"))]
+#[path = "../../compare/mimalloc_raw.rs"]
 mod mimalloc_raw;
 
 #[cfg_attr(feature = "tenancy", path = "allocator/tenancy.rs")]

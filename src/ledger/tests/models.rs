@@ -214,6 +214,6 @@ fn loom_a_change_is_seen_by_the_round_or_told_to_the_next() {
         assert!(bench.charge(&bench.lender, 1));
         let mut seen = round.join().unwrap();
         bench.ledger.take_dirty(|_| seen = bench.lender.charged());
-        assert_eq!(seen, 2, "Seen");
+        assert_eq!(seen, 2, "Marked");
     });
 }

@@ -7,12 +7,11 @@ pub(crate) enum Kind {
     Unmap,
     Purge,
     AdviseHuge,
-    Populate,
     Remap,
 }
 
 /// How many kinds there are.
-pub(super) const KINDS: usize = 6;
+pub(super) const KINDS: usize = 5;
 
 /// Which calls a [`Rule`] strikes, counted from 1 among the calls of its kind made since the rule was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,21 +26,6 @@ fn purged_memory_reads_zero_and_is_given_back() {
 }
 
 #[test]
-fn populated_memory_is_resident_and_keeps_its_contents() {
-    let size = MIB;
-    let base = Native.map(size, page(), MapKind::Segments).unwrap();
-    fill(base, page(), 2);
-    // SAFETY: the mapping above.
-    unsafe { Native.advise_huge(base, size) };
-    // SAFETY: the mapping above. Kernels before 5.14 cannot.
-    if unsafe { Native.populate(base, size) } {
-        assert_eq!(resident_pages(base, size), size / page());
-    }
-    assert!(holds(base, page(), 2));
-    unmap(&Native, base, size);
-}
-
-#[test]
 fn memory_is_not_backed_before_it_is_touched() {
     let size = 64 * MIB;
     let base = Native.map(size, 2 * MIB, MapKind::Segments).unwrap();

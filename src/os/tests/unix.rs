@@ -65,7 +65,7 @@ fn errno_survives_calls_that_fail_inside() {
     assert_eq!(unsafe { Native.remap(base, page(), 1 << 60, page()) }, None);
     _ = (resident_bytes(), memory_limit());
     // SAFETY: nothing uses the mapping.
-    unsafe { Native.populate(base, page()) };
+    unsafe { Native.advise_huge(base, page()) };
     unmap(&Native, base, page());
     assert_eq!(errno(), before);
 }

@@ -1,6 +1,6 @@
 //! A percentile of what was used, over a history that fades.
 //!
-//! Above: `Predictive`. Below: `decay`.
+//! Above: `Predictive`. Below: `decay`, and the buckets of the solver.
 //!
 //! As in the recommender of Kubernetes' vertical pod autoscaler (`decaying_histogram.go`, `estimator.go`: exponential
 //! buckets, weights that halve, a percentile and a safety margin of 15 %) and in Autopilot (Rzadca et al., EuroSys
@@ -22,14 +22,12 @@
 
 use core::time::Duration;
 
+use super::super::buckets;
 use super::decay::clamped;
 use super::{Forecaster, Observation};
 
 /// Buckets of a histogram.
 const BUCKETS: usize = 64;
-
-/// Bits of a value that tell buckets apart, below its leading one.
-const BITS: u32 = 3;
 
 /// Samples in a half-life.
 const SAMPLES: f64 = 360.0;
@@ -163,7 +161,7 @@ impl Histogram {
             }
         }
         // 2. Move the window.
-        let index = bucket_of(value);
+        let index = buckets::bucket(value);
         let top = usize::from(self.bottom) + BUCKETS - 1;
         if index > top {
             self.move_up(index - top);
@@ -223,19 +221,6 @@ impl Histogram {
                 break;
             }
         }
-        upper_edge(usize::from(self.bottom) + last)
+        buckets::last(usize::from(self.bottom) + last)
     }
-}
-
-/// The bucket of a value: eight to a doubling, below 8 one for each number.
-pub(super) fn bucket_of(value: u64) -> usize {
-    let shift = (u64::BITS - 1 - BITS).saturating_sub(value.leading_zeros());
-    ((shift as usize) << BITS) + (value >> shift) as usize
-}
-
-/// The largest value in a bucket.
-pub(super) fn upper_edge(bucket: usize) -> u64 {
-    let shift = (bucket >> BITS).saturating_sub(1);
-    let first = bucket - (shift << BITS);
-    ((first as u64) << shift) | ((1 << shift) - 1)
 }

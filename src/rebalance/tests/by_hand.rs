@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::super::contract::Contract;
 use super::super::member::Reading;
-use super::super::plan::{Reason, Transfer};
+use super::super::plan::{Transfer, TransferReason};
 use super::super::solver::{Settings, Solver};
 use super::world::{ROUND, UNKNOWN};
 
@@ -120,7 +120,11 @@ fn the_example_of_the_manual_is_what_happens() {
     } = decisions.transfers[0];
     assert_eq!(
         (from, to, reason),
-        (id_of(&of("gives")), id_of(&of("is owed")), Reason::Restoration)
+        (
+            id_of(&of("gives")),
+            id_of(&of("is owed")),
+            TransferReason::Restoration
+        )
     );
     assert_eq!((pages, decisions.transfers.len()), (number(&of("moved")), 1));
     assert_eq!(

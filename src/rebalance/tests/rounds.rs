@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::super::allowance::Level;
 use super::super::contract::Contract;
-use super::super::plan::Reason;
+use super::super::plan::TransferReason;
 use super::super::policy::Estimate;
 use super::super::protect::FIRST_PAGES;
 use super::world::{ROUND, UNKNOWN, World, weight};
@@ -189,7 +189,7 @@ fn a_debt_moves_free_spans_at_once() {
     let line = decisions.transfers.first().expect("a transfer");
     assert_eq!(
         (line.from, line.to, line.pages, line.reason),
-        (2, 1, 500, Reason::Restoration)
+        (2, 1, 500, TransferReason::Restoration)
     );
     assert_eq!(decisions.debt, 6_000 - FIRST_PAGES);
     assert_eq!(world.protected(1), FIRST_PAGES + 500);
@@ -218,7 +218,11 @@ fn quiet_rounds_have_a_dead_band_a_step_and_a_hold_off() {
     world.empty(2, 9_800);
     let lines: Vec<_> = world.round().transfers;
     assert_eq!(lines.len(), 1);
-    assert_eq!((lines[0].pages, lines[0].reason), (5_000, Reason::Demand), "5 %");
+    assert_eq!(
+        (lines[0].pages, lines[0].reason),
+        (5_000, TransferReason::Demand),
+        "5 %"
+    );
     for round in 1..=10 {
         world.account_mut(1);
         assert_eq!(

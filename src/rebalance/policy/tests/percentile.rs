@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::super::percentile::{bucket_of, upper_edge};
+use super::super::super::buckets::{bucket, last};
 use super::super::{Forecaster, Percentile};
 use super::*;
 
@@ -53,19 +53,19 @@ fn every_value_is_in_a_bucket_that_is_an_eighth_wide() {
     for shift in 0..64 {
         for offset in [0, 1, 5] {
             let value = (1u64 << shift).wrapping_add(offset << shift >> 3).max(1);
-            let edge = upper_edge(bucket_of(value));
+            let edge = last(bucket(value));
             assert!(
                 edge >= value && edge - value <= value / 8,
                 "{value} is below {edge}"
             );
-            assert_eq!(bucket_of(edge), bucket_of(value));
+            assert_eq!(bucket(edge), bucket(value));
             if edge < u64::MAX {
-                assert_eq!(bucket_of(edge + 1), bucket_of(value) + 1);
+                assert_eq!(bucket(edge + 1), bucket(value) + 1);
             }
         }
     }
-    assert_eq!(upper_edge(bucket_of(u64::MAX)), u64::MAX);
-    assert_eq!(upper_edge(bucket_of(0)), 0);
+    assert_eq!(last(bucket(u64::MAX)), u64::MAX);
+    assert_eq!(last(bucket(0)), 0);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_histogram_forgets_by_its_half_life() {
     let mut state = forecaster.begin();
     forecaster.observe(&mut state, &seen(someone(), seconds(0.0), 1 << 20));
     forecaster.observe(&mut state, &seen(someone(), seconds(100.0 * SAMPLES), 1 << 16));
-    let edge = |value| upper_edge(bucket_of(value)) as f64;
+    let edge = |value| last(bucket(value)) as f64;
     for (half_lives, expected) in [(0.1, 1 << 20), (3.2, 1 << 20), (3.45, 1 << 16), (1000.0, 1 << 16)] {
         let mut later = state.clone();
         forecaster.observe(&mut later, &seen(someone(), seconds(half_lives * SAMPLES), 0));
@@ -142,7 +142,7 @@ fn a_tenant_that_became_small_is_measured_as_finely_again() {
     for _ in 0..100 {
         forecaster.observe(&mut state, &seen(someone(), seconds(SAMPLES), 5000));
     }
-    assert_eq!(forecaster.forecast(&state), upper_edge(bucket_of(5000)) as f64);
+    assert_eq!(forecaster.forecast(&state), last(bucket(5000)) as f64);
 }
 
 proptest! {
