@@ -6,6 +6,7 @@
 mod common;
 
 use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
 use common::{scale, well_in_child};
 use tenancy::{Error, Tenancy, Tenant, TenantStats};
@@ -15,6 +16,28 @@ static ALLOC: Tenancy = Tenancy::new();
 
 /// All the numbers there are but root's.
 const MOST: usize = 65_535;
+
+#[test]
+fn who_retires_does_not_pay_for_all_who_drain() {
+    well_in_child("who_retires_does_not_pay_for_all_who_drain", 120, || {
+        const COUNT: usize = 8_000;
+        let tenants = (0..COUNT).map(|i| Tenant::builder(i.to_string()).build().unwrap());
+        let tenants: Vec<Tenant> = tenants.collect();
+        let kept: Vec<Box<[usize; 4]>> = tenants
+            .iter()
+            .map(|tenant| tenant.in_scope(|| Box::new([1; 4])))
+            .collect();
+        let begin = Instant::now();
+        tenants.iter().for_each(|tenant| tenant.retire().unwrap());
+        let time = begin.elapsed();
+        println!("{time:?}");
+        // A look at all of them with each takes a minute.
+        assert!(time < Duration::from_secs(10), "{time:?}");
+        drop(kept);
+        tenancy::maintain();
+        assert_eq!(tenancy::snapshot().tenants.len(), 1, "all have drained");
+    });
+}
 
 #[test]
 fn all_numbers_can_be_in_use_at_once() {

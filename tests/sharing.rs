@@ -990,8 +990,19 @@ fn who_is_refused_by_its_group_costs_nobody_else_what_he_keeps() {
             assert_eq!(tenancy::snapshot().process.purged, purged);
             assert_eq!(member.stats().denied, 100);
             // Nor has a tenant all purged that is at its limit with credit, which is for its own next pages.
-            let in_credit = Tenant::builder("in credit").limit(8 * MIB).build().unwrap();
+            let in_credit = Tenant::builder("in credit")
+                .limit(8 * MIB)
+                .on_limit(OnLimit::Fail);
+            let in_credit = in_credit.build().unwrap();
             in_credit.try_charge(8 * MIB).unwrap().into_prepaid();
+            // They are its own, also when its limit is lower by now.
+            in_credit.set_limit(Some(4 * MIB)).unwrap();
+            in_credit
+                .in_scope(|| Vec::<u8>::new().try_reserve_exact(6 << 20))
+                .unwrap();
+            assert_eq!(in_credit.stats().charged, 2 * MIB);
+            in_credit.set_limit(Some(8 * MIB)).unwrap();
+            in_credit.try_charge(6 * MIB).unwrap().into_prepaid();
             for _ in 0..100 {
                 assert!(matches!(
                     in_credit.try_charge(MIB),

@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
+use std::time::Duration;
 
 use common::well_in_child;
-use tenancy::{Charge, Error, InTenant, OnLimit, Tenancy, Tenant};
+use tenancy::{Charge, Config, Error, Group, InTenant, OnLimit, Tenancy, Tenant};
 
 #[global_allocator]
 static ALLOC: Tenancy = Tenancy::new();
@@ -557,6 +558,95 @@ fn at_its_limit_a_tenant_has_what_it_freed_in_other_sizes() {
             "size {size}: now there is"
         );
     }
+}
+
+/// Threads that each leave free blocks of many sizes behind, and sleep.
+fn left_behind(tenant: &Tenant) -> Vec<thread::JoinHandle<()>> {
+    let (sender, receiver) = mpsc::channel();
+    let sleepers = (0..8).map(|_| {
+        let (tenant, sender) = (tenant.clone(), sender.clone());
+        thread::spawn(move || {
+            tenant.in_scope(|| {
+                let sizes = (4..15).map(|bits| 1 << bits);
+                let blocks: Vec<Vec<Vec<u8>>> = sizes
+                    .map(|size| (0..(64 << 10) / size).map(|_| vec![1; size]).collect())
+                    .collect();
+                drop(std::hint::black_box(blocks));
+            });
+            sender.send(()).unwrap();
+            thread::park();
+        })
+    });
+    let sleepers: Vec<_> = sleepers.collect();
+    (0..8).for_each(|_| receiver.recv().unwrap());
+    sleepers
+}
+
+#[test]
+fn at_its_limit_a_tenant_has_what_sleeping_threads_keep_of_it() {
+    let a = Tenant::builder("kept by others").limit(8 << 20).build().unwrap();
+    let sleepers = left_behind(&a);
+    let free = (8 << 20) - a.stats().charged;
+    assert!(free < 7 << 20, "they keep something: {free}");
+    drop(a.try_charge(8 << 20).unwrap());
+    let group = Group::builder("kept by others").limit(8 << 20).build().unwrap();
+    let [b, c] = ["b kept", "c kept"].map(|name| Tenant::builder(name).group(&group).build().unwrap());
+    let others = left_behind(&b);
+    assert!(b.stats().charged > 1 << 20);
+    // But for a page that is protected for the other one.
+    drop(c.try_charge((8 << 20) - 4096).unwrap());
+    for sleeper in sleepers.into_iter().chain(others) {
+        sleeper.thread().unpark();
+        sleeper.join().unwrap();
+    }
+}
+
+#[test]
+fn what_a_tenant_has_freed_is_its_own_below_a_lower_limit() {
+    let a = Tenant::builder("lowered below")
+        .limit(1 << 20)
+        .on_limit(OnLimit::Fail)
+        .build()
+        .unwrap();
+    a.in_scope(|| {
+        drop(std::hint::black_box(
+            (0..5000).map(|_| Box::new([1u8; 100])).collect::<Vec<_>>(),
+        ))
+    });
+    a.set_limit(Some(64 << 10)).unwrap();
+    assert!(a.stats().charged > 64 << 10, "caches and depots hold more");
+    assert!(a.in_scope(|| can_have(block(5000))));
+}
+
+#[test]
+#[cfg(feature = "allocator-api2-02")]
+fn a_race_at_a_limit_purges_nothing() {
+    use allocator_api2::alloc::Allocator;
+    well_in_child("a_race_at_a_limit_purges_nothing", 60, || {
+        Config::new()
+            .purge_delay(Duration::from_secs(3600))
+            .apply()
+            .unwrap();
+        // Free memory with backing that is in nobody's way.
+        drop(std::hint::black_box(vec![1u8; 16 << 20]));
+        let before = tenancy::snapshot().process.purged;
+        let a = Tenant::builder("races").limit(1 << 20).build().unwrap();
+        let handle = a.allocator();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        let blocks = [0; 8].map(|_| handle.allocate(block(40_000)).ok());
+                        for found in blocks.into_iter().flatten() {
+                            // SAFETY: the block is the handle's, with this layout.
+                            unsafe { handle.deallocate(found.cast(), block(40_000)) };
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(tenancy::snapshot().process.purged, before);
+    });
 }
 
 // ---- The end of a tenant. ----

@@ -165,8 +165,8 @@ impl Thread {
         // it sees the visit or the visit sees it.
         self.visit(pool, tag);
         if !pool.is_live(tag) {
-            let root = self.shared().root();
-            self.visit(root, Tag::ROOT);
+            // Root is live, and so this is done once.
+            return self.enter(self.shared().root(), Tag::ROOT);
         }
         if self.current.get().tag() == Tag::ROOT {
             self.keep(self.shared().root(), Tag::ROOT);
@@ -193,7 +193,7 @@ impl Thread {
         }
     }
 
-    /// The cache at the tenant's place, active and bound to it. Another tenant's blocks in it have gone home.
+    /// The cache at the tenant's place, active and bound to it, without a block.
     pub(super) fn bound(&'static self, pool: &'static Pool, tag: Tag) -> Option<&'static Cache> {
         let place = self.place_of(tag);
         // Acquire: as in `enter`.
@@ -203,9 +203,7 @@ impl Thread {
                 if !cache.parking.activate() {
                     return None;
                 }
-                if cache.tag() == tag {
-                    return Some(cache);
-                }
+                // Also if it is this tenant's already: the slow half takes the magazine in use for empty, or for full.
                 cache.flush(self.shared());
                 cache
             }

@@ -14,6 +14,9 @@ use crate::os::simulated::{Effect, Kind as Call, Rule, When, World};
 const TENANT: Tag = Tag::new(1, 1);
 const OTHER: Tag = Tag::new(2, 1);
 
+/// Pages of a span that fills its segment.
+const WHOLE: usize = segment::USABLE_PAGES;
+
 struct Memory {
     spans: Spans,
     metadata: Metadata,
@@ -102,6 +105,74 @@ fn empty_segments_go_back_when_they_have_aged_and_not_before() {
     }
     assert_eq!((os.calls(Call::Purge), memory.spans.dirty_bytes()), (1, 0));
     memory.spans.assert_invariants();
+}
+
+#[test]
+fn all_of_user_space_has_a_place() {
+    let world = world();
+    let metadata = &world.root().metadata;
+    let mut map = std::boxed::Box::new(map::Map::new());
+    let id = Some(record::RecordId::from_index(7));
+    // The first segments, and the last ones that x86-64 and AArch64 have.
+    for base in [SEGMENT, 0x7fff_ffe0_0000, 0xffff_ffe0_0000] {
+        assert!(map.get(base).is_none());
+        assert!(map.set(base, id, metadata));
+        assert_eq!(map.get(base), id);
+    }
+    assert!(!map.set(1 << 48, id, metadata), "no program is there");
+}
+
+#[test]
+fn one_give_purges_only_some_of_what_has_aged() {
+    let world = world();
+    let (memory, os) = (world.root(), world.os());
+    os.set_now_ms(50_000);
+    let spans: Vec<_> = (0..40).map(|_| memory.take(WHOLE, TENANT).unwrap()).collect();
+    let mut last = memory.take(WHOLE, TENANT).unwrap();
+    for span in spans {
+        memory.give(span, TENANT);
+    }
+    os.advance(10_000);
+    // Each empties a segment, which is when one looks.
+    for purged in [16, 32, 40, 40] {
+        memory.give(last, TENANT);
+        assert_eq!(os.calls(Call::Purge), purged);
+        last = memory.take(WHOLE, TENANT).unwrap();
+    }
+    memory.spans.assert_invariants();
+}
+
+#[test]
+fn what_the_kernel_does_not_take_ages_again() {
+    let world = world();
+    let (memory, os) = (world.root(), world.os());
+    os.set_now_ms(50_000);
+    let span = memory.take(WHOLE, TENANT).unwrap();
+    memory.give(span, TENANT);
+    os.fail(Rule {
+        kind: Some(Call::Purge),
+        when: When::From(1),
+        effect: Effect::Fail,
+    });
+    for (ms, tries) in [(10_000, 1), (500, 1), (10_000, 2)] {
+        os.advance(ms);
+        memory.spans.purge_aged();
+        assert_eq!(os.calls(Call::Purge), tries);
+    }
+}
+
+#[test]
+fn the_worst_fit_is_where_there_is_most_room() {
+    let world = world();
+    let memory = world.root();
+    let _narrow = memory.take(460, TENANT).unwrap();
+    let wide = memory.take(300, TENANT).unwrap();
+    let take = |fit| memory.spans.take(20, 1, fit, &memory.metadata).unwrap();
+    assert_eq!(take(Fit::Worst).place().0, wide.place().0);
+    assert_ne!(take(Fit::Best).place().0, wide.place().0);
+    // What is aligned does not fit everywhere.
+    let aligned = memory.spans.take(60, 64, Fit::Worst, &memory.metadata).unwrap();
+    assert_eq!(aligned.place().1 % 64, 0);
 }
 
 #[test]

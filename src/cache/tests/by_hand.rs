@@ -136,6 +136,22 @@ fn a_thread_inside_a_tenant_that_retired_works_for_root() {
 }
 
 #[test]
+fn who_cannot_enter_a_tenant_keeps_what_it_has() {
+    let world = world();
+    let (threads, thread) = (world.root(), world.root().join().unwrap());
+    let (pool, tag) = tenant(threads, 1);
+    let root = threads.shared.root();
+    thread.enter(root, Tag::ROOT);
+    let kept = allocate(thread, CLASS);
+    deallocate(thread, CLASS, kept);
+    let out = root.holdings().out;
+    assert!(pool.retire());
+    thread.enter(pool, tag);
+    assert_eq!((thread.current().tag(), root.holdings().out), (Tag::ROOT, out));
+    assert_eq!(allocate(thread, CLASS), kept, "it is still at hand");
+}
+
+#[test]
 fn what_is_freed_elsewhere_meets_an_open_window() {
     let world = world();
     let threads = world.root();
