@@ -9,6 +9,8 @@
 mod attacks;
 #[path = "cache_server/client.rs"]
 mod client;
+#[path = "cache_server/full.rs"]
+mod full;
 #[path = "cache_server/process.rs"]
 mod process;
 

@@ -3,9 +3,10 @@
 //! Above: everything else. `benches/server` builds the same server on other allocators with a file of the same names in
 //! this one's place.
 
+use std::alloc::Layout;
 use std::time::Duration;
 
-use tenancy::{Config, Rebalancer, RebalancerHandle, Tenant};
+use tenancy::{Config, Error, Rebalancer, RebalancerHandle, Tenant, TenantAlloc};
 
 /// Until it is dropped, a tenant's callback is called.
 pub(crate) use tenancy::Subscription;
@@ -98,6 +99,8 @@ pub(crate) fn report() -> String {
 /// One tenant's memory.
 pub(crate) struct Pool {
     tenant: Tenant,
+    /// To ask what could be had.
+    handle: TenantAlloc,
     limit: Option<u64>,
 }
 
@@ -110,17 +113,19 @@ impl Pool {
             builder = builder.limit(bytes);
         }
         let tenant = builder.build().map_err(|error| error.to_string())?;
-        Ok(Self {
-            tenant,
-            limit: shares.limit,
-        })
+        Ok(Self::of(tenant, shares.limit))
     }
 
     /// Root, whose memory is the server's own.
     pub(crate) fn root() -> Self {
+        Self::of(Tenant::root(), None)
+    }
+
+    fn of(tenant: Tenant, limit: Option<u64>) -> Self {
         Self {
-            tenant: Tenant::root(),
-            limit: None,
+            handle: tenant.allocator(),
+            tenant,
+            limit,
         }
     }
 
@@ -131,13 +136,20 @@ impl Pool {
     }
 
     /// Whether the tenant could have `bytes` more now; if not, why. (`_counted` is for allocators that count nothing.)
+    ///
+    /// Who is full of its own keys only looks, and is denied nothing. Where it is the others who hold what there is, it asks
+    /// in earnest: by who was denied something the rebalancer knows who goes without.
     pub(crate) fn room_for(&self, bytes: u64, _counted: u64) -> Result<(), String> {
-        match self.tenant.try_charge(bytes) {
-            Ok(charge) => {
-                drop(charge);
-                Ok(())
-            }
-            Err(error) => Err(error.to_string()),
+        let size = usize::try_from(bytes).map_err(|error| error.to_string())?;
+        let layout = Layout::from_size_align(size, 1).map_err(|error| error.to_string())?;
+        match self.handle.explain(layout) {
+            None => Ok(()),
+            Some(error @ Error::LimitExceeded { .. }) => Err(error.to_string()),
+            Some(_) => self
+                .tenant
+                .try_charge(bytes)
+                .map(drop)
+                .map_err(|error| error.to_string()),
         }
     }
 
