@@ -153,16 +153,10 @@ impl Pool {
         }
     }
 
-    /// Has `evict` called with the bytes that the tenant should free, when memory is short. Everybody is asked then; keys
-    /// are evicted by those who hold more than they are entitled to, for that is what the others wait for.
+    /// Has `evict` called with the bytes that the tenant should free: of what it has borrowed, when the others are short of
+    /// memory; or whatever it has, when it is too near its own limit.
     pub(crate) fn on_pressure(&self, evict: impl Fn(u64) + Send + Sync + 'static) -> Subscription {
-        let tenant = self.tenant.clone();
-        self.tenant.on_pressure(move |event| {
-            let bytes = event.bytes.min(tenant.stats().borrowed);
-            if bytes > 0 {
-                evict(bytes);
-            }
-        })
+        self.tenant.on_pressure(move |event| evict(event.bytes))
     }
 
     pub(crate) fn limit(&self) -> Option<u64> {

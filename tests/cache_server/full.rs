@@ -21,6 +21,22 @@ fn fill(client: &mut Client, time: Duration) {
 }
 
 #[test]
+fn who_is_full_alone_is_not_asked_for_what_nobody_else_wants() {
+    let server = Server::start("[[tenant]]\nname = \"a\"\nlimit = \"16MiB\"\nadmin = true\n");
+    let mut client = server.client();
+    fill(&mut client, Duration::from_secs(4));
+    // Nothing is written meanwhile: whoever is asked now, at each deadline of a second, would have to evict for it.
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(client.info("used_memory") > 12 << 20, "it is full");
+    assert_eq!(client.info("borrowed"), 0);
+    let report = match client.ask(&[b"TENANCY", b"REPORT"]) {
+        Reply::Bulk(bytes) => String::from_utf8(bytes).expect("text"),
+        other => panic!("{other}"),
+    };
+    assert!(!report.contains("did not free what it was asked for"), "{report}");
+}
+
+#[test]
 fn who_is_full_and_only_asks_whether_there_is_room_is_denied_nothing() {
     let server = Server::start("[[tenant]]\nname = \"a\"\nlimit = \"16MiB\"\n");
     let mut client = server.client();

@@ -9,8 +9,8 @@
 //! 2. Else keys go, and what was evicted covers the writes that follow, whether or not a page became free: so a tenant
 //!    that is full evicts as much as it writes, and not more.
 //!
-//! Neither is exact where sizes differ: the room that is there may not be of the size that is wanted. So the server keeps
-//! the last 32nd of a limit free for that, and what is overdrawn nevertheless is evicted with the next write.
+//! Neither is exact where sizes differ: the room that is there may not be of the size that is wanted. So writes and requests
+//! leave the last sixteenth of a limit free for that, and what is overdrawn nevertheless is evicted with the next write.
 
 use super::store::Keyspace;
 use crate::memory::Pool;
@@ -24,8 +24,9 @@ const EVICT_AT_LEAST: u64 = 32 << 10;
 /// The part of what is charged that always lies free between blocks.
 const USUALLY_FREE: u64 = 8;
 
-/// The part of a limit that is kept for what needs other pages than were freed.
-const KEPT: u64 = 32;
+/// The part of a limit that is kept for what needs other pages than were freed. More than the 4 % below which the allocator
+/// begins to ask a tenant to keep away from its limit: to be full is not to be short of memory.
+const KEPT: u64 = 16;
 
 /// What a tenant's writes may take.
 #[derive(Debug, Default)]
@@ -55,7 +56,7 @@ impl Room {
             return Ok(());
         }
         let counted = keys.bytes() as u64;
-        let kept = pool.limit().map_or(0, |limit| limit / KEPT);
+        let kept = kept(pool);
         if needed < AT_ONCE && pool.room_for(kept + AT_ONCE, counted).is_ok() {
             self.granted = AT_ONCE - needed;
             return Ok(());
@@ -92,7 +93,7 @@ impl Room {
     ) -> Result<(), ()> {
         let numbers = pool.numbers(keys.bytes() as u64);
         let mut needed = needs(keys) as u64;
-        if pool.limit().is_some_and(|limit| needed > limit - limit / KEPT) {
+        if pool.limit().is_some_and(|limit| needed > limit - kept(pool)) {
             return Err(());
         }
         // 1. What lies free.
@@ -117,6 +118,11 @@ impl Room {
         }
         Ok(())
     }
+}
+
+/// What a tenant leaves free of its limit.
+pub(crate) fn kept(pool: &Pool) -> u64 {
+    pool.limit().map_or(0, |limit| limit / KEPT)
 }
 
 /// Takes `bytes` from what there is, if it is enough.

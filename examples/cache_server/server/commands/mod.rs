@@ -24,7 +24,7 @@ use bytes::BytesMut;
 use super::Server;
 use super::database::Database;
 use super::protocol::{Replies, Request, SHORT};
-use super::room::{Room, block};
+use super::room::{self, Room, block};
 use super::session::Session;
 use super::store::Keyspace;
 
@@ -57,15 +57,16 @@ impl Context<'_> {
         buffer.capacity() - buffer.len() >= SHORT || self.lengthen(0)
     }
 
-    /// Makes place for an answer of `length` bytes behind those that wait to be written, unless they are many, or keys would
-    /// have to go for it.
+    /// Makes place for an answer of `length` bytes behind those that wait to be written, unless they are many, or take what is
+    /// kept for writes.
     #[cold]
     fn lengthen(&mut self, length: usize) -> bool {
         let buffer = &self.replies.buffer;
         let needed = buffer.len() + length + SHORT;
         let capacity = (4 * buffer.capacity()).min(MOST_AT_ONCE);
         let (pool, counted) = (&self.database.pool, self.keys.bytes() as u64);
-        if needed > capacity || pool.room_for(block(capacity) as u64, counted).is_err() {
+        let asked = room::kept(pool) + block(capacity) as u64;
+        if needed > capacity || pool.room_for(asked, counted).is_err() {
             return false;
         }
         let mut longer = BytesMut::with_capacity(capacity);
