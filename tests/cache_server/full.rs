@@ -49,3 +49,31 @@ fn who_is_full_and_only_asks_whether_there_is_room_is_denied_nothing() {
     assert_eq!(client.say("SET a 1"), "+OK");
     assert!(client.info("peak") < 1 << 20, "{}", client.info("peak"));
 }
+
+#[test]
+fn a_request_that_can_never_fit_evicts_nothing_and_one_that_can_is_served() {
+    let server = Server::start("max_request = \"16MiB\"\n[[tenant]]\nname = \"a\"\nlimit = \"4MiB\"\n");
+    let mut client = server.client();
+    let value = vec![b'v'; 10 << 10];
+    for number in 0..200 {
+        let key = format!("key:{number}");
+        assert_eq!(client.ask(&[b"SET", key.as_bytes(), &value]).to_string(), "+OK");
+    }
+    // Twice as much would fit nowhere: where it is read, and where it is kept.
+    let long = vec![b'v'; 5 << 19];
+    for words in [
+        [b"SET".as_slice(), b"long", &long],
+        [b"append", b"long", &long],
+        [b"RPUSH", b"long", &long],
+    ] {
+        let reply = client.ask(&words).to_string();
+        assert!(reply.starts_with("-OOM ") && reply.contains("limit"), "{reply}");
+    }
+    assert_eq!(client.say("DBSIZE"), "200");
+    assert_eq!(client.info("evicted_keys"), 0);
+    // It is read, if it is for nothing but that.
+    assert_eq!(client.ask(&[b"EXISTS", &long]), Reply::Integer(0));
+    let half = vec![b'v'; 3 << 19];
+    assert_eq!(client.ask(&[b"SET", b"half", &half]), Reply::Simple("OK".into()));
+    assert_eq!(client.ask(&[b"GET", b"half"]), Reply::Bulk(half));
+}

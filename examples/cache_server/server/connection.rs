@@ -203,7 +203,8 @@ impl Connection {
     }
 
     /// Makes the input `least` bytes long, and longer, for the request that has begun, at its tenant's cost. One that the
-    /// tenant has no room for is passed over, and answered when it ends.
+    /// tenant has no room for is passed over, and answered when it ends; so is one of which as much is to be kept, if there
+    /// is no room for both, and no key goes for it.
     fn grow(&mut self, least: usize) {
         let longest = self.server.max_request + USUAL;
         let capacity = (least + USUAL).max(2 * self.input.len()).min(longest);
@@ -211,7 +212,10 @@ impl Connection {
         let made = {
             let Content { keys, room } = &mut *database.content();
             room.begin_batch();
-            room.make(&database.pool, keys, |_| block(capacity))
+            let is_kept = self.framer.name(&self.input).is_some_and(commands::keeps);
+            let both = block(capacity) + if is_kept { block(least) } else { 0 };
+            room.reach(&database.pool, keys, both as u64)
+                .and_then(|()| room.make(&database.pool, keys, |_| block(capacity)))
         };
         match made {
             Ok(()) => database.pool.in_scope(|| self.lengthen(capacity)),

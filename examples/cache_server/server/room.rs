@@ -63,7 +63,15 @@ impl Room {
         }
         match pool.room_for(kept + needed, counted) {
             Ok(()) => Ok(()),
-            Err(reason) => self.make_own(pool, keys, needs).map_err(|()| reason),
+            Err(_) => self.make_own(pool, keys, needs),
+        }
+    }
+
+    /// Says why there is no room for `needed` bytes even if all keys went, where that is so. Then none should.
+    pub(crate) fn reach(&self, pool: &Pool, keys: &Keyspace, needed: u64) -> Result<(), String> {
+        match needed.saturating_sub(self.own + keys.evictable() as u64) {
+            0 => Ok(()),
+            missing => pool.room_for(kept(pool) + missing, keys.bytes() as u64),
         }
     }
 
@@ -75,10 +83,10 @@ impl Room {
         keys: &mut Keyspace,
         bytes: usize,
     ) -> Result<(), String> {
-        let (needed, counted) = (block(bytes), keys.bytes());
-        match pool.room_for(needed as u64, counted as u64) {
-            Err(reason) if counted < needed + bytes => Err(reason),
-            Err(reason) => self.make_own(pool, keys, |_| needed).map_err(|()| reason),
+        let needed = block(bytes);
+        match pool.room_for(needed as u64, keys.bytes() as u64) {
+            Err(reason) if keys.evictable() < needed + bytes => Err(reason),
+            Err(_) => self.make_own(pool, keys, |_| needed),
             Ok(()) => Ok(()),
         }
     }
@@ -90,12 +98,9 @@ impl Room {
         pool: &Pool,
         keys: &mut Keyspace,
         needs: impl Fn(&mut Keyspace) -> usize,
-    ) -> Result<(), ()> {
+    ) -> Result<(), String> {
         let numbers = pool.numbers(keys.bytes() as u64);
         let mut needed = needs(keys) as u64;
-        if pool.limit().is_some_and(|limit| needed > limit - kept(pool)) {
-            return Err(());
-        }
         // 1. What lies free.
         let free = numbers.charged.saturating_sub(numbers.live);
         let unusual = free.saturating_sub(numbers.charged / USUALLY_FREE);
@@ -104,16 +109,18 @@ impl Room {
             return Ok(());
         }
         // 2. What others need least, if all of it would be enough.
-        if self.own + (block(keys.bytes()) as u64) < needed {
-            return Err(());
-        }
+        self.reach(pool, keys, needed)?;
         self.own += evict(keys, (needed + numbers.overdraft).max(EVICT_AT_LEAST));
         needed = needs(keys) as u64; // A table that has a place again need not grow.
         while !take(&mut self.own, needed) {
-            match evict(keys, needed - self.own) {
-                0 => return Err(()),
-                bytes => self.own += bytes,
+            let evicted = evict(keys, needed - self.own);
+            if evicted == 0 {
+                // What is missing still is there in other pages.
+                self.reach(pool, keys, needed)?;
+                self.own = 0;
+                return Ok(());
             }
+            self.own += evicted;
             needed = needs(keys) as u64;
         }
         Ok(())
@@ -144,7 +151,50 @@ pub(crate) fn evict(keys: &mut Keyspace, bytes: u64) -> u64 {
     evicted
 }
 
-/// Bytes that a block of `bytes` takes, rounded up as slabs round.
+/// Bytes that a block of `bytes` takes, rounded up as slabs round: by a quarter at most, and what no slab has, to pages.
 pub(crate) fn block(bytes: usize) -> usize {
-    bytes + bytes / 4 + 16
+    const LONGEST_IN_SLABS: usize = 32 << 10;
+    bytes + bytes.min(LONGEST_IN_SLABS) / 4 + 16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::Value;
+    use super::*;
+    use crate::memory::Shares;
+
+    /// Runs `act` in a tenant of 4 MiB.
+    fn in_tenant(name: &str, act: impl FnOnce(&Pool, &mut Keyspace, &mut Room)) {
+        let shares = Shares {
+            weight: 100,
+            reservation: 0,
+            limit: Some(4 << 20),
+        };
+        let pool = Pool::open(name, shares).expect("there is no other of the name");
+        pool.in_scope(|| act(&pool, &mut Keyspace::new(), &mut Room::default()));
+        pool.close();
+    }
+
+    #[test]
+    fn what_cannot_be_evicted_is_not_evicted_for() {
+        in_tenant("tables", |pool, keys, room| {
+            for number in 0..15_000u32 {
+                keys.insert(&number.to_le_bytes(), Value::string(b""), None);
+            }
+            // The tables stay as long as an eighth of their places is used.
+            for number in 0..12_000u32 {
+                keys.remove(&number.to_le_bytes(), 0);
+            }
+            let (evictable, counted) = (keys.evictable(), keys.bytes());
+            assert!(evictable < counted / 2 + counted / 4, "{evictable} of {counted}");
+            let _held = vec![0u8; 3 << 20];
+            crate::memory::maintain();
+            room.begin_batch();
+            let needed = (evictable + counted) / 2;
+            let free = (4 << 20) - pool.numbers(counted as u64).charged as usize;
+            let refused = room.make(pool, keys, |_| needed + free - kept(pool) as usize);
+            assert!(refused.is_err());
+            assert_eq!(keys.len(), 3000, "and none has gone in vain");
+        });
+    }
 }

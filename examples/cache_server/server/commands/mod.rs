@@ -27,6 +27,7 @@ use super::protocol::{Replies, Request, SHORT};
 use super::room::{self, Room, block};
 use super::session::Session;
 use super::store::Keyspace;
+use table::Command;
 
 /// How long answers of a batch may become together before they are written, where there is memory for it.
 const MOST_AT_ONCE: usize = 256 << 10;
@@ -100,6 +101,11 @@ impl Context<'_> {
         }
         self.replies.error(&failure.to_string());
     }
+}
+
+/// Whether the command of this name keeps what it is sent.
+pub(crate) fn keeps(name: &[u8]) -> bool {
+    table::find(name).is_some_and(Command::may_grow)
 }
 
 /// Runs a request and answers it; false if its answer has no place behind those that wait to be written. Then nothing has

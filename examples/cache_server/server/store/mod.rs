@@ -79,6 +79,11 @@ impl Keyspace {
         self.entry_bytes + self.table.allocation_size() + self.entries.bytes() + self.deadlines.bytes()
     }
 
+    /// Those of them that go with their keys.
+    pub(crate) fn evictable(&self) -> usize {
+        self.entry_bytes
+    }
+
     /// Bytes that a new key may need beside its key and value.
     pub(crate) fn growth(&self) -> usize {
         let table = if self.table.len() == self.table.capacity() {
