@@ -157,6 +157,27 @@ fn what_changes_something_answers_or_changes_nothing() {
 }
 
 #[test]
+fn an_answer_is_as_long_as_it_is() {
+    let server = Server::start("max_request = \"1MiB\"\n[[tenant]]\nname = \"a\"\n");
+    let mut client = server.client();
+    let items = |count: usize| [vec![b"RPUSH".as_slice(), b"l"], vec![b"x".as_slice(); count]].concat();
+    client.ask(&items(140_000));
+    // Seven bytes an item, and nine for how many there are.
+    assert_eq!(
+        client.ask(&[b"LRANGE", b"l", b"0", b"-1"]),
+        Reply::Array(vec![Reply::Bulk(b"x".to_vec()); 140_000])
+    );
+    client.ask(&items(10_000));
+    let all = client.ask(&[b"LRANGE", b"l", b"0", b"-1"]);
+    assert_refused(&all, "its answer of 1050009 bytes is longer");
+    assert_refused(
+        &client.ask(&[b"LPOP", b"l", b"150000"]),
+        "its answer of 1050009 bytes",
+    );
+    assert!(matches!(client.ask(&[b"LPOP", b"l", b"149000"]), Reply::Array(all) if all.len() == 149_000));
+}
+
+#[test]
 fn replies_that_nobody_reads_take_no_more_than_a_connection_has() {
     let server = Server::start(SMALL);
     let mut client = server.client();
