@@ -345,6 +345,24 @@ fn what_is_no_request_is_answered_and_ends_the_connection() {
     assert_eq!(server.client().say("PING"), "+PONG");
 }
 
+#[test]
+fn who_comes_when_there_are_too_many_is_told_so() {
+    let server = Server::start("max_clients = 2\n[[tenant]]\nname = \"a\"\n");
+    let (mut first, mut second) = (server.client(), server.client());
+    for client in [&mut first, &mut second] {
+        assert_eq!(client.say("PING"), "+PONG");
+    }
+    for _ in 0..50 {
+        let mut late = server.client();
+        let told = late.try_read().map(|reply| reply.to_string());
+        assert_eq!(told.as_deref(), Some("-ERR max number of clients reached"));
+        assert_eq!(late.try_read(), None);
+    }
+    assert_eq!(first.say("QUIT"), "+OK");
+    until("one has gone", || server.metric("cache_connections") == 1);
+    assert_eq!(server.client().say("PING"), "+PONG");
+}
+
 const TENANTS: &str = r#"
 capacity = "64MiB"
 
