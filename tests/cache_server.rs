@@ -611,7 +611,22 @@ fn metrics_are_what_prometheus_reads() {
     assert_eq!(server.metric("cache_misses_total{tenant=\"acme\"}"), 1);
     assert_eq!(server.metric("cache_keys{tenant=\"acme\"}"), 1);
     assert_eq!(server.metric("cache_connections"), 1);
-    assert!(server.metric("cache_memory_charged{tenant=\"acme\"}") > 0);
+    // What it is told by, and in what: 0 would be no limit at all, and what was denied only grows.
+    assert!(server.metric("cache_memory_charged_bytes{tenant=\"acme\"}") > 0);
+    assert_eq!(
+        server.metric("cache_memory_limit_bytes{tenant=\"acme\"}"),
+        4 << 20
+    );
+    assert!(
+        body.contains("\ncache_memory_limit_bytes{tenant=\"free\"} inf\n"),
+        "{body}"
+    );
+    assert!(body.contains("# TYPE cache_memory_denied counter\n"), "{body}");
+    assert_eq!(server.metric("cache_memory_denied_total{tenant=\"acme\"}"), 0);
+    assert_eq!(server.metric("cache_weight{tenant=\"front\"}"), 50);
+    for name in body.lines().filter_map(|line| line.strip_prefix("# UNIT ")) {
+        assert!(name.ends_with("_bytes bytes"), "{name}");
+    }
 }
 
 #[test]

@@ -40,12 +40,12 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
-    /// By name, for a report. What has no bound is 0.
-    pub(crate) fn all(&self) -> [(&'static str, u64); 13] {
+    /// By name, for a report: bytes, but for the weight, and for how often something was denied. None has no bound.
+    pub(crate) fn all(&self) -> [(&'static str, Option<u64>); 13] {
         [
             ("weight", self.weight),
             ("reservation", self.reservation),
-            ("limit", self.limit.unwrap_or(0)),
+            ("limit", self.limit.unwrap_or(u64::MAX)),
             ("charged", self.charged),
             ("live", self.live),
             ("cached", self.cached),
@@ -57,6 +57,7 @@ impl Numbers {
             ("borrowed", self.borrowed),
             ("lent", self.lent),
         ]
+        .map(|(name, number)| (name, (number < u64::MAX).then_some(number)))
     }
 }
 

@@ -76,7 +76,7 @@ fn a_connection_that_waits_holds_no_long_buffer() {
     assert_eq!(reader.ask(&[b"GET", b"a"]), Reply::Bulk(value));
     assert_eq!(server.client().say("DEL a"), "1");
     super::until("the buffers are given back", || {
-        server.metric("cache_memory_charged{tenant=\"a\"}") < 1 << 20
+        server.metric("cache_memory_charged_bytes{tenant=\"a\"}") < 1 << 20
     });
 }
 

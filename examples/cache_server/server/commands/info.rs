@@ -91,7 +91,8 @@ fn lines(context: &Context<'_>, section: &str) -> Vec<(String, String)> {
             let mut lines = vec![line("tenant", &context.database.name)];
             let numbers = context.database.pool.numbers(counted);
             for (name, value) in numbers.all() {
-                lines.push(line(name, &value));
+                // As `maxmemory` has it, what has no bound is 0.
+                lines.push(line(name, &value.unwrap_or(0)));
             }
             lines
         }
