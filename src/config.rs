@@ -172,8 +172,8 @@ impl Config {
     /// # Errors
     ///
     /// [`Error::InvalidCapacity`] and [`Error::InvalidConfig`] for values outside their range,
-    /// [`Error::AlreadyConfigured`] after the first success or the first tenant, and
-    /// [`Error::CapacityBelowCharged`] if the process holds more already.
+    /// [`Error::AlreadyConfigured`] after the first success or the first tenant or group that was built, or was refused
+    /// because of others, and [`Error::CapacityBelowCharged`] if the process holds more already.
     #[cfg(not(loom))]
     pub fn apply(self) -> Result<(), Error> {
         self.validate()?;

@@ -51,7 +51,8 @@ impl TenantBuilder {
         self
     }
 
-    /// Makes the tenant. The first one ends the time in which options can be [applied](crate::Config::apply).
+    /// Makes the tenant. The first one, or group, ends the time in which options can be [applied](crate::Config::apply); so does
+    /// one that is refused because of others, as with [`Error::NameTaken`].
     ///
     /// # Errors
     ///

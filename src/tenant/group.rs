@@ -175,7 +175,7 @@ impl GroupBuilder {
         self
     }
 
-    /// Makes the group.
+    /// Makes the group. As a tenant's, this ends the time in which options can be [applied](crate::Config::apply).
     ///
     /// # Errors
     ///

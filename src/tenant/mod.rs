@@ -77,8 +77,8 @@ pub(crate) const MAX_WEIGHT: u32 = 10_000;
 
 /// A party that memory is counted to.
 ///
-/// The handle is cheap to clone and may outlive its tenant: after [`retire`](Tenant::retire) its methods return
-/// [`Error::Retired`], and entering it enters root. Two handles are equal if they are the same tenant's.
+/// The handle is cheap to clone and may outlive its tenant: after [`retire`](Tenant::retire) those of its methods that would
+/// change or charge the tenant return [`Error::Retired`], and entering it enters root. Two handles are equal if they are the same tenant's.
 ///
 /// # Examples
 ///
@@ -186,7 +186,7 @@ impl Tenant {
     /// What is live stays valid and charged until it is freed, by anyone. New ambient allocations of threads that are
     /// still inside count to root; its handles and arenas get no more. Its number is used again, under another
     /// generation, when nothing is charged, what its arenas hold included, no thread is inside, and no [`TenantAlloc`] of
-    /// it exists any more.
+    /// it and no [`Subscription`](crate::Subscription) to its pressure exists any more.
     ///
     /// # Errors
     ///

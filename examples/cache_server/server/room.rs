@@ -1,13 +1,13 @@
-//! Is there memory for a write, or for an answer that is long? If not, this tenant's least recently used keys go; nobody
-//! else's ever do.
+//! Is there memory for a write, or for an answer that is long? If not, this tenant's least recently used keys go, and nobody
+//! else's. (Who has borrowed what others want back is asked by the allocator, and evicts then: `database.rs`.)
 //!
 //! Values are allocated as any Rust program allocates, which cannot be refused. So a write asks first. What was granted
 //! covers the small writes of a batch. When the answer is no:
 //!
 //! 1. A tenant is charged for pages, and a page is not free before the last block in it is. Where keys have gone one by one
 //!    there is room between those that are left; if it is more than the usual, the write takes it, and nothing goes.
-//! 2. Else keys go, and what was evicted covers the writes that follow, whether or not a page became free: so a tenant
-//!    that is full evicts as much as it writes, and not more.
+//! 2. Else keys go, and what was evicted covers the write, and the next few, whether or not a page became free: so a tenant
+//!    that is full evicts about as much as it writes. None goes where all of them would not be enough.
 //!
 //! Neither is exact where sizes differ: the room that is there may not be of the size that is wanted. So writes and requests
 //! leave the last sixteenth of a limit free for that, and what is overdrawn nevertheless is evicted with the next write.
