@@ -129,6 +129,7 @@ fn hashes_and_lists_answer_as_redis_does() {
             ("LLEN l", "4"),
             ("RPOP l", "\"z\""),
             ("LPOP l 2", "[\"c\" \"b\"]"),
+            ("LPOP l 1 2", "-ERR wrong number of arguments for 'lpop' command"),
             ("RPOP l -1", "-ERR value is out of range, must be positive"),
             ("RPOP l 0", "[]"),
             ("RPOP l", "\"a\""),
@@ -215,6 +216,19 @@ fn connections_answer_as_redis_does() {
             ("CLIENT SETINFO other test", "-ERR Unrecognized option 'other'"),
             ("CLIENT NO-EVICT on", "+OK"),
             ("CLIENT what", "-ERR unknown subcommand 'what'. Try CLIENT HELP."),
+            (
+                "CLIENT ID x",
+                "-ERR wrong number of arguments for 'client|id' command",
+            ),
+            ("CLIENT NO-EVICT maybe", SYNTAX),
+            (
+                "CONFIG GET",
+                "-ERR wrong number of arguments for 'config|get' command",
+            ),
+            (
+                "COMMAND COUNT x",
+                "-ERR wrong number of arguments for 'command|count' command",
+            ),
             ("SELECT 99", "-ERR DB index is out of range"),
             ("SELECT x", NOT_AN_INTEGER),
             (
@@ -256,6 +270,13 @@ fn connections_answer_as_redis_does() {
     assert!(matches!(client.ask(&[b"CLIENT", b"ID"]), Reply::Integer(1..)));
     assert!(client.say("CLIENT INFO").contains("name=me"));
     assert!(client.say("COMMAND DOCS get").contains("\"summary\""));
+    for command in ["CLIENT", "COMMAND", "CONFIG", "TENANCY"] {
+        let help = client.say(&format!("{command} HELP"));
+        assert!(
+            help.starts_with(&format!("[+{command} <subcommand> [<arg> ...]")),
+            "{help}"
+        );
+    }
     assert!(client.say("INFO keyspace").contains("# Keyspace"));
 
     assert!(
@@ -446,12 +467,13 @@ fn default_is_who_gives_a_password_only_unless_a_tenant_is_called_so() {
     assert!(client.say("HELLO 3 AUTH default door").contains("\"proto\":3"));
     assert_eq!(client.say("GET a"), "\"front\"");
 
-    let none = "-ERR AUTH <password> called without any password configured for the first tenant. \
-                Did you mean AUTH <tenant> <password>?";
+    // As Redis 7 has it of a user without a password: only who names it may say any.
+    let none = "-ERR AUTH <password> called without any password configured for the default user. \
+                Are you sure your configuration is correct?";
     let server = Server::start("");
     expect(
         &mut server.client(),
-        &[("AUTH x", none), ("AUTH default x", none)],
+        &[("AUTH x", none), ("AUTH default x", "+OK"), ("AUTH db0 x", "+OK")],
     );
 
     let server = Server::start(

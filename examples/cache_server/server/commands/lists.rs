@@ -59,7 +59,12 @@ fn pop(context: &mut Context<'_>, request: &Request<'_>, end: End) -> Result<(),
             let count = parse_integer(request.word(2)).and_then(|count| usize::try_from(count).ok());
             Some(count.ok_or_else(|| Failure::Other(text.into()))?)
         }
-        _ => return Err(Failure::Syntax),
+        _ => {
+            return Err(Failure::Arity(match end {
+                End::Left => "lpop",
+                End::Right => "rpop",
+            }));
+        }
     };
     let replies = &mut *context.replies;
     let popped = context

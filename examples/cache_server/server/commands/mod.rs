@@ -182,6 +182,14 @@ impl Failure {
         Failure::Other(text)
     }
 
+    /// As for a command, but of its subcommand.
+    fn arity_of_subcommand(request: &Request<'_>) -> Self {
+        let [command, subcommand] = [0, 1].map(|index| shortened(request.word(index)).to_lowercase());
+        Failure::Other(format!(
+            "ERR wrong number of arguments for '{command}|{subcommand}' command"
+        ))
+    }
+
     fn unknown_subcommand(request: &Request<'_>) -> Self {
         let command = String::from_utf8_lossy(request.word(0)).to_uppercase();
         let subcommand = shortened(request.word(1));
@@ -189,6 +197,12 @@ impl Failure {
             "ERR unknown subcommand '{subcommand}'. Try {command} HELP."
         ))
     }
+}
+
+/// Answers how a command is to be called.
+fn help(context: &mut Context<'_>, lines: &[&str]) {
+    context.replies.array(lines.len());
+    lines.iter().for_each(|line| context.replies.simple(line));
 }
 
 /// The most bytes of a request that an error tells again.
