@@ -26,7 +26,7 @@ use crate::error::{EnvError, Error};
 const VARIABLE: &str = "TENANCY_CONF";
 
 /// The smallest capacity: eight segments.
-const CAPACITY_MIN_BYTES: u64 = 16 << 20;
+pub(crate) const CAPACITY_MIN_BYTES: u64 = 16 << 20;
 
 /// What a τ must be.
 const TAU_RANGE: &str = "must be a number from 0 to 1";
@@ -35,7 +35,7 @@ const TAU_RANGE: &str = "must be a number from 0 to 1";
 ///
 /// | option | text form | default | what it does | what you lose by changing it |
 /// |---|---|---|---|---|
-/// | [`capacity`](Config::capacity) | `capacity:2GiB` | 0.9 × the tightest of RAM and cgroup limits, less what the process holds outside this allocator | bytes that all tenants share | higher: the kernel may kill the process before a tenant is refused; lower: memory that nobody may use |
+/// | [`capacity`](Config::capacity) | `capacity:2GiB` | 0.9 × the tightest of RAM and cgroup limits, less what the process holds outside this allocator; at least 16 MiB | bytes that all tenants share | higher: the kernel may kill the process before a tenant is refused; lower: memory that nobody may use |
 /// | [`fit`](Config::fit) | `fit:best` | `best` | how a free run of pages is chosen for a span | `worst`, `first`: memory, through fragmentation |
 /// | [`purge_delay`](Config::purge_delay) | `purge_delay:1s` | 1 s | how long empty memory is kept before it goes back to the operating system | longer: resident memory; shorter: page faults |
 /// | [`tau`](Config::tau) | `tau:0.9` | 0.9 | share of an idle entitlement that may be lent | higher: owners wait longer for what is theirs; lower: idle memory stays idle |
@@ -124,7 +124,7 @@ impl Config {
     /// Sets the bytes that all tenants share, fragmentation and caches included. At least 16 MiB.
     ///
     /// Default: 0.9 × the tightest of the machine's RAM and the limits of the process's cgroups, less what the
-    /// process holds outside this allocator. Set it higher, and the kernel may kill the process before a tenant is
+    /// process holds outside this allocator; at least 16 MiB. Set it higher, and the kernel may kill the process before a tenant is
     /// refused; set it lower, and the difference is memory that nobody may use.
     pub const fn capacity(mut self, bytes: u64) -> Config {
         self.capacity = Some(bytes);
@@ -172,8 +172,8 @@ impl Config {
     /// # Errors
     ///
     /// [`Error::InvalidCapacity`] and [`Error::InvalidConfig`] for values outside their range,
-    /// [`Error::AlreadyConfigured`] after the first success or the first tenant, and
-    /// [`Error::CapacityBelowCharged`] if the process holds more already.
+    /// [`Error::AlreadyConfigured`] after the first success or the first tenant or group that was built, or was refused
+    /// because of others, and [`Error::CapacityBelowCharged`] if the process holds more already.
     #[cfg(not(loom))]
     pub fn apply(self) -> Result<(), Error> {
         self.validate()?;

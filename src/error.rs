@@ -74,8 +74,8 @@ pub enum Error {
         /// When it is expected, from the rate at which borrowers give back; `Duration::MAX` where none does.
         eta: Duration,
     },
-    /// [`Config::apply`](crate::Config::apply) has been called before, or a tenant was built before it; or a rebalancer
-    /// has been [spawned](crate::Rebalancer::spawn) and not stopped.
+    /// [`Config::apply`](crate::Config::apply) has been called before, or a tenant or group was built before it, or refused
+    /// because of others; or a rebalancer has been [spawned](crate::Rebalancer::spawn) and not stopped.
     AlreadyConfigured,
     /// The call needs `Tenancy` to be this program's `#[global_allocator]`, and it is not.
     NotInstalled,
@@ -151,9 +151,9 @@ impl fmt::Display for Error {
                 "{} of what was asked for are lent to other tenants and expected back in {eta:.1?}",
                 HumanBytes(*debt)
             ),
-            Error::AlreadyConfigured => {
-                f.write_str("options were applied or a tenant was made before, or a rebalancer runs already")
-            }
+            Error::AlreadyConfigured => f.write_str(
+                "options were applied or a tenant or group was made before, or a rebalancer runs already",
+            ),
             Error::NotInstalled => f.write_str("`Tenancy` is not the global allocator of this program"),
             Error::Retired => f.write_str("the tenant or group has been retired"),
             Error::GroupNotEmpty { members } => write!(f, "the group still has {members} tenants"),

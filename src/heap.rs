@@ -25,7 +25,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::units::{MAX_REQUEST, SEGMENT, bytes_in, pages_for, pages_within};
 use crate::base::{barrier, lock};
 use crate::cache::{EXITED, Thread, Threads, current, deallocate_shared, set_current};
-use crate::config::Config;
+use crate::config::{CAPACITY_MIN_BYTES, Config};
 use crate::error::Error;
 use crate::ledger::{Pages, Purpose};
 use crate::os;
@@ -312,16 +312,23 @@ pub(crate) fn configure_by_default() {
     }
 }
 
-/// 0.9 × what the machine or the cgroup has, less what the process holds outside this allocator; in bytes.
+/// 0.9 × what the machine or the cgroup has, less what the process holds outside this allocator, but not less than can be
+/// asked for; in bytes.
 fn default_capacity() -> u64 {
     let Some(machine) = os::memory_limit() else {
         return u64::MAX;
     };
     let own = bytes_in(HEAP.shared.charged());
     let outside = os::resident_bytes().unwrap_or(0).saturating_sub(own);
+    capacity_of(machine, outside, own)
+}
+
+/// … where these are the numbers.
+fn capacity_of(machine: u64, outside: u64, own: u64) -> u64 {
     (machine / 10 * DEFAULT_CAPACITY_TENTHS)
         .saturating_sub(outside)
         .max(own)
+        .max(CAPACITY_MIN_BYTES)
 }
 
 /// Flushes this thread, what sleeps, and the depots; purges what is free beyond 3 % of what is in use.
@@ -418,5 +425,20 @@ mod start {
         unsafe { HEAP.bury(current().thread()) };
         // It has no rebalancer until it spawns one.
         crate::rebalance::begin_in_child();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_machine_has_a_capacity_that_could_be_asked_for() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(capacity_of(1000 * MIB, 100 * MIB, 0), 800 * MIB);
+        assert_eq!(capacity_of(1000 * MIB, 100 * MIB, 850 * MIB), 850 * MIB);
+        for (machine, outside) in [(64, 50), (64, 500), (10, 0), (0, 0)] {
+            assert_eq!(capacity_of(machine * MIB, outside * MIB, MIB), CAPACITY_MIN_BYTES);
+        }
     }
 }

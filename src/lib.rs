@@ -80,8 +80,8 @@ pub use tenant::{
 /// of the rest whatever exceeds 3 % of what is in use, or 4 MiB if that is more. Where no [rebalancer](Rebalancer) is
 /// spawned, nor one ticked by hand, it does a round with the default policy as well, and calls the callbacks of [`Tenant::on_pressure`].
 ///
-/// For programs without a rebalancer, from time to time or after a peak. Costs microseconds to milliseconds, by what
-/// there is to do; other threads go on meanwhile.
+/// From time to time or after a peak, also beside a rebalancer: that one gives back what has been idle for the purge delay and lets
+/// ids go, but flushes no caches. Costs microseconds to milliseconds, by what there is to do; other threads go on meanwhile.
 #[cfg(not(loom))]
 pub fn maintain() {
     heap::maintain();

@@ -9,6 +9,8 @@
 mod attacks;
 #[path = "cache_server/client.rs"]
 mod client;
+#[path = "cache_server/full.rs"]
+mod full;
 #[path = "cache_server/process.rs"]
 mod process;
 
@@ -127,6 +129,7 @@ fn hashes_and_lists_answer_as_redis_does() {
             ("LLEN l", "4"),
             ("RPOP l", "\"z\""),
             ("LPOP l 2", "[\"c\" \"b\"]"),
+            ("LPOP l 1 2", "-ERR wrong number of arguments for 'lpop' command"),
             ("RPOP l -1", "-ERR value is out of range, must be positive"),
             ("RPOP l 0", "[]"),
             ("RPOP l", "\"a\""),
@@ -213,6 +216,19 @@ fn connections_answer_as_redis_does() {
             ("CLIENT SETINFO other test", "-ERR Unrecognized option 'other'"),
             ("CLIENT NO-EVICT on", "+OK"),
             ("CLIENT what", "-ERR unknown subcommand 'what'. Try CLIENT HELP."),
+            (
+                "CLIENT ID x",
+                "-ERR wrong number of arguments for 'client|id' command",
+            ),
+            ("CLIENT NO-EVICT maybe", SYNTAX),
+            (
+                "CONFIG GET",
+                "-ERR wrong number of arguments for 'config|get' command",
+            ),
+            (
+                "COMMAND COUNT x",
+                "-ERR wrong number of arguments for 'command|count' command",
+            ),
             ("SELECT 99", "-ERR DB index is out of range"),
             ("SELECT x", NOT_AN_INTEGER),
             (
@@ -254,6 +270,13 @@ fn connections_answer_as_redis_does() {
     assert!(matches!(client.ask(&[b"CLIENT", b"ID"]), Reply::Integer(1..)));
     assert!(client.say("CLIENT INFO").contains("name=me"));
     assert!(client.say("COMMAND DOCS get").contains("\"summary\""));
+    for command in ["CLIENT", "COMMAND", "CONFIG", "TENANCY"] {
+        let help = client.say(&format!("{command} HELP"));
+        assert!(
+            help.starts_with(&format!("[+{command} <subcommand> [<arg> ...]")),
+            "{help}"
+        );
+    }
     assert!(client.say("INFO keyspace").contains("# Keyspace"));
 
     assert!(
@@ -343,6 +366,24 @@ fn what_is_no_request_is_answered_and_ends_the_connection() {
     assert_eq!(server.client().say("PING"), "+PONG");
 }
 
+#[test]
+fn who_comes_when_there_are_too_many_is_told_so() {
+    let server = Server::start("max_clients = 2\n[[tenant]]\nname = \"a\"\n");
+    let (mut first, mut second) = (server.client(), server.client());
+    for client in [&mut first, &mut second] {
+        assert_eq!(client.say("PING"), "+PONG");
+    }
+    for _ in 0..50 {
+        let mut late = server.client();
+        let told = late.try_read().map(|reply| reply.to_string());
+        assert_eq!(told.as_deref(), Some("-ERR max number of clients reached"));
+        assert_eq!(late.try_read(), None);
+    }
+    assert_eq!(first.say("QUIT"), "+OK");
+    until("one has gone", || server.metric("cache_connections") == 1);
+    assert_eq!(server.client().say("PING"), "+PONG");
+}
+
 const TENANTS: &str = r#"
 capacity = "64MiB"
 
@@ -426,12 +467,13 @@ fn default_is_who_gives_a_password_only_unless_a_tenant_is_called_so() {
     assert!(client.say("HELLO 3 AUTH default door").contains("\"proto\":3"));
     assert_eq!(client.say("GET a"), "\"front\"");
 
-    let none = "-ERR AUTH <password> called without any password configured for the first tenant. \
-                Did you mean AUTH <tenant> <password>?";
+    // As Redis 7 has it of a user without a password: only who names it may say any.
+    let none = "-ERR AUTH <password> called without any password configured for the default user. \
+                Are you sure your configuration is correct?";
     let server = Server::start("");
     expect(
         &mut server.client(),
-        &[("AUTH x", none), ("AUTH default x", none)],
+        &[("AUTH x", none), ("AUTH default x", "+OK"), ("AUTH db0 x", "+OK")],
     );
 
     let server = Server::start(
@@ -591,7 +633,22 @@ fn metrics_are_what_prometheus_reads() {
     assert_eq!(server.metric("cache_misses_total{tenant=\"acme\"}"), 1);
     assert_eq!(server.metric("cache_keys{tenant=\"acme\"}"), 1);
     assert_eq!(server.metric("cache_connections"), 1);
-    assert!(server.metric("cache_memory_charged{tenant=\"acme\"}") > 0);
+    // What it is told by, and in what: 0 would be no limit at all, and what was denied only grows.
+    assert!(server.metric("cache_memory_charged_bytes{tenant=\"acme\"}") > 0);
+    assert_eq!(
+        server.metric("cache_memory_limit_bytes{tenant=\"acme\"}"),
+        4 << 20
+    );
+    assert!(
+        body.contains("\ncache_memory_limit_bytes{tenant=\"free\"} inf\n"),
+        "{body}"
+    );
+    assert!(body.contains("# TYPE cache_memory_denied counter\n"), "{body}");
+    assert_eq!(server.metric("cache_memory_denied_total{tenant=\"acme\"}"), 0);
+    assert_eq!(server.metric("cache_weight{tenant=\"front\"}"), 50);
+    for name in body.lines().filter_map(|line| line.strip_prefix("# UNIT ")) {
+        assert!(name.ends_with("_bytes bytes"), "{name}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::well_in_child;
-use tenancy::{Config, Error, Fit, OnLimit, Tenancy, Tenant, TenantId};
+use tenancy::{Config, Error, Fit, Group, OnLimit, Tenancy, Tenant, TenantId};
 
 #[global_allocator]
 static ALLOC: Tenancy = Tenancy::new();
@@ -102,6 +102,75 @@ fn pages_are_the_unit_of_reservations_and_limits() {
     tenant.set_reservation(0).unwrap();
     tenant.set_limit(Some(4095)).unwrap();
     assert_eq!((tenant.stats().reservation, tenant.stats().limit), (0, 0));
+}
+
+#[test]
+fn what_a_tenant_can_be_made_with_it_can_be_set_to() {
+    const BYTES: u64 = 10_000_000;
+    let bounds = |stats: tenancy::TenantStats| (stats.reservation, stats.limit);
+    let within = BYTES / 4096 * 4096;
+    let made = Tenant::builder("made with it").reservation(BYTES).limit(BYTES);
+    let made = made.build().unwrap();
+    assert_eq!(bounds(made.stats()), (within, within));
+    made.set_reservation(BYTES).unwrap();
+    made.set_limit(Some(BYTES)).unwrap();
+    assert_eq!(bounds(made.stats()), (within, within));
+
+    // Whichever is there first.
+    let first = Tenant::builder("promised first")
+        .reservation(BYTES)
+        .build()
+        .unwrap();
+    first.set_limit(Some(BYTES)).unwrap();
+    assert_eq!(bounds(first.stats()), (within, within));
+    let held = first.try_charge(within).unwrap();
+    let second = Tenant::builder("limited first").limit(BYTES).build().unwrap();
+    second.set_reservation(BYTES).unwrap();
+    assert_eq!(bounds(second.stats()), (within, within));
+
+    // A byte more is too much, and changes nothing.
+    assert_eq!(
+        second.set_reservation(BYTES + 1),
+        Err(Error::LimitBelowReservation)
+    );
+    second.set_limit(None).unwrap();
+    second.set_reservation(BYTES).unwrap();
+    assert_eq!(bounds(second.stats()), (within + 4096, u64::MAX));
+    assert_eq!(
+        second.set_limit(Some(BYTES - 1)),
+        Err(Error::LimitBelowReservation)
+    );
+    assert_eq!(bounds(second.stats()), (within + 4096, u64::MAX));
+    drop(held);
+    for tenant in [made, first, second] {
+        tenant.retire().unwrap();
+    }
+}
+
+#[test]
+fn what_a_group_can_be_made_with_it_can_be_set_to() {
+    const BYTES: u64 = 10_000_000;
+    let made = Group::builder("made with it").reservation(BYTES).limit(BYTES);
+    let first = Group::builder("promised first").reservation(BYTES);
+    let second = Group::builder("limited first").limit(BYTES);
+    let groups = [made, first, second].map(|builder| builder.build().unwrap());
+    for group in &groups {
+        group.set_limit(Some(BYTES)).unwrap();
+        group.set_reservation(BYTES).unwrap();
+        group.set_limit(Some(BYTES)).unwrap();
+        assert_eq!(
+            group.set_reservation(BYTES + 1),
+            Err(Error::LimitBelowReservation)
+        );
+        group.set_limit(None).unwrap();
+        group.set_reservation(BYTES).unwrap();
+        assert_eq!(
+            group.set_limit(Some(BYTES - 1)),
+            Err(Error::LimitBelowReservation)
+        );
+    }
+    // What was promised is given back to the byte: all of it can be promised again.
+    groups.iter().for_each(|group| group.retire().unwrap());
 }
 
 #[test]

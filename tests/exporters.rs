@@ -164,7 +164,9 @@ fn types_and_units_are_those_of_open_metrics() {
     let families = scrape();
     for (name, family) in &families {
         assert!(["counter", "gauge"].contains(&family.kind.as_str()), "{name}");
-        let named = ["bytes", "seconds"].into_iter().find(|unit| name.ends_with(unit));
+        let named = ["bytes", "seconds", "bytes_per_second"]
+            .into_iter()
+            .find(|unit| name.ends_with(unit));
         assert_eq!(family.unit.as_deref(), named, "{name}");
         assert!(family.help.ends_with('.'), "{name}");
     }

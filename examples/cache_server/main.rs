@@ -7,7 +7,7 @@
 //! ```sh
 //! cargo run --release --example cache_server                                            # 16 tenants, db0 to db15
 //! cargo run --release --example cache_server -- examples/cache_server/tenants.toml      # weights, limits, passwords
-//! redis-cli -p 6379                                # SELECT n, or AUTH tenant password; TENANCY REPORT
+//! redis-cli -p 6379                                # SELECT n, or AUTH tenant password; as an admin TENANCY REPORT
 //! redis-benchmark -p 6379 -t set,get,incr,lpush,rpop,mset -P 16
 //! curl http://127.0.0.1:9121/metrics
 //! ```

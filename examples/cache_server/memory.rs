@@ -3,9 +3,10 @@
 //! Above: everything else. `benches/server` builds the same server on other allocators with a file of the same names in
 //! this one's place.
 
+use std::alloc::Layout;
 use std::time::Duration;
 
-use tenancy::{Config, Rebalancer, RebalancerHandle, Tenant};
+use tenancy::{Config, Error, Rebalancer, RebalancerHandle, Tenant, TenantAlloc};
 
 /// Until it is dropped, a tenant's callback is called.
 pub(crate) use tenancy::Subscription;
@@ -39,12 +40,12 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
-    /// By name, for a report. What has no bound is 0.
-    pub(crate) fn all(&self) -> [(&'static str, u64); 13] {
+    /// By name, for a report: bytes, but for the weight, and for how often something was denied. None has no bound.
+    pub(crate) fn all(&self) -> [(&'static str, Option<u64>); 13] {
         [
             ("weight", self.weight),
             ("reservation", self.reservation),
-            ("limit", self.limit.unwrap_or(0)),
+            ("limit", self.limit.unwrap_or(u64::MAX)),
             ("charged", self.charged),
             ("live", self.live),
             ("cached", self.cached),
@@ -56,6 +57,7 @@ impl Numbers {
             ("borrowed", self.borrowed),
             ("lent", self.lent),
         ]
+        .map(|(name, number)| (name, (number < u64::MAX).then_some(number)))
     }
 }
 
@@ -98,6 +100,8 @@ pub(crate) fn report() -> String {
 /// One tenant's memory.
 pub(crate) struct Pool {
     tenant: Tenant,
+    /// To ask what could be had.
+    handle: TenantAlloc,
     limit: Option<u64>,
 }
 
@@ -110,17 +114,19 @@ impl Pool {
             builder = builder.limit(bytes);
         }
         let tenant = builder.build().map_err(|error| error.to_string())?;
-        Ok(Self {
-            tenant,
-            limit: shares.limit,
-        })
+        Ok(Self::of(tenant, shares.limit))
     }
 
     /// Root, whose memory is the server's own.
     pub(crate) fn root() -> Self {
+        Self::of(Tenant::root(), None)
+    }
+
+    fn of(tenant: Tenant, limit: Option<u64>) -> Self {
         Self {
-            tenant: Tenant::root(),
-            limit: None,
+            handle: tenant.allocator(),
+            tenant,
+            limit,
         }
     }
 
@@ -131,26 +137,27 @@ impl Pool {
     }
 
     /// Whether the tenant could have `bytes` more now; if not, why. (`_counted` is for allocators that count nothing.)
+    ///
+    /// Who is full of its own keys only looks, and is denied nothing. Where it is the others who hold what there is, it asks
+    /// in earnest: by who was denied something the rebalancer knows who goes without.
     pub(crate) fn room_for(&self, bytes: u64, _counted: u64) -> Result<(), String> {
-        match self.tenant.try_charge(bytes) {
-            Ok(charge) => {
-                drop(charge);
-                Ok(())
-            }
-            Err(error) => Err(error.to_string()),
+        let size = usize::try_from(bytes).map_err(|error| error.to_string())?;
+        let layout = Layout::from_size_align(size, 1).map_err(|error| error.to_string())?;
+        match self.handle.explain(layout) {
+            None => Ok(()),
+            Some(error @ Error::LimitExceeded { .. }) => Err(error.to_string()),
+            Some(_) => self
+                .tenant
+                .try_charge(bytes)
+                .map(drop)
+                .map_err(|error| error.to_string()),
         }
     }
 
-    /// Has `evict` called with the bytes that the tenant should free, when memory is short. Everybody is asked then; keys
-    /// are evicted by those who hold more than they are entitled to, for that is what the others wait for.
+    /// Has `evict` called with the bytes that the tenant should free: of what it has borrowed, when the others are short of
+    /// memory; or whatever it has, when it is too near its own limit.
     pub(crate) fn on_pressure(&self, evict: impl Fn(u64) + Send + Sync + 'static) -> Subscription {
-        let tenant = self.tenant.clone();
-        self.tenant.on_pressure(move |event| {
-            let bytes = event.bytes.min(tenant.stats().borrowed);
-            if bytes > 0 {
-                evict(bytes);
-            }
-        })
+        self.tenant.on_pressure(move |event| evict(event.bytes))
     }
 
     pub(crate) fn limit(&self) -> Option<u64> {

@@ -54,6 +54,16 @@ pub enum EventKind {
     CallbackPanicked,
 }
 
+impl EventKind {
+    /// Whether what several of them tell adds up: what was refused or overdrawn does, what there was at the time does not.
+    fn adds_up(self) -> bool {
+        matches!(
+            self,
+            EventKind::Max | EventKind::Denied | EventKind::Pending | EventKind::Overdraft
+        )
+    }
+}
+
 /// Some events of one kind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
@@ -64,7 +74,7 @@ pub(crate) struct Entry {
     pub(crate) kind: EventKind,
     /// Whom it happened to; root, where it concerns all.
     pub(crate) tag: Tag,
-    /// Of all of them together.
+    /// Of all of them together, where each is for itself; else of the last one.
     pub(crate) pages: Pages,
     pub(crate) count: u64,
     /// As the first one happened.
@@ -110,7 +120,10 @@ impl Ring {
         for number in (1..=self.made).rev().take(NEAR) {
             let entry = at_mut(&mut self.entries, place(number));
             if entry.kind == kind && entry.tag == tag && at_ms.saturating_sub(entry.at_ms) < CLOSE_MS {
-                entry.pages = entry.pages.saturating_add(pages);
+                entry.pages = match kind.adds_up() {
+                    true => entry.pages.saturating_add(pages),
+                    false => pages,
+                };
                 entry.count += 1;
                 return;
             }
@@ -145,6 +158,38 @@ fn place(number: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_refused_adds_up_and_what_there_was_does_not() {
+        let (mut ring, mut read) = (Ring::new(), [Entry::NONE; KEPT]);
+        use EventKind::{CallbackPanicked, Denied, Hard, High, Low, Max, Overdraft};
+        use EventKind::{Pending, PolicyPanicked, Soft, Unresponsive};
+        let kinds = [
+            High,
+            Soft,
+            Hard,
+            Low,
+            Unresponsive,
+            PolicyPanicked,
+            CallbackPanicked,
+            Max,
+            Denied,
+            Pending,
+            Overdraft,
+        ];
+        for kind in kinds {
+            for pages in [700, 30, 10] {
+                ring.push(kind, Tag::ROOT, pages, 5, || NO_HOLDERS);
+            }
+        }
+        assert_eq!(ring.read(&mut read), kinds.len());
+        let told = kinds.map(|kind| {
+            let entry = read.iter().find(|entry| entry.number > 0 && entry.kind == kind);
+            entry.map(|entry| (entry.pages, entry.count))
+        });
+        assert_eq!(told[..7], [Some((10, 3)); 7]);
+        assert_eq!(told[7..], [Some((740, 3)); 4]);
+    }
 
     #[test]
     fn the_last_entries_are_kept_in_order_and_storms_are_one() {

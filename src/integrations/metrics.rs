@@ -152,6 +152,8 @@ fn describe<T>(number: &Number<T>) {
     let unit = match number.unit {
         Unit::Bytes => ::metrics::Unit::Bytes,
         Unit::Seconds => ::metrics::Unit::Seconds,
+        // It has bits a second only; of bytes this is what is nearest.
+        Unit::BytesPerSecond => ::metrics::Unit::CountPerSecond,
         Unit::One => ::metrics::Unit::Count,
     };
     match number.read {

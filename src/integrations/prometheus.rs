@@ -75,6 +75,7 @@ fn with_metric<T>(
     let unit = match number.unit {
         Unit::Bytes => Some(registry::Unit::Bytes),
         Unit::Seconds => Some(registry::Unit::Seconds),
+        Unit::BytesPerSecond => Some(registry::Unit::Other("bytes_per_second".into())),
         Unit::One => None,
     };
     let kind = match number.read {

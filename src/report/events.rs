@@ -21,7 +21,7 @@ pub struct Event {
     pub kind: EventKind,
     /// Whom it happened to; root, where it concerns all.
     pub tenant: TenantId,
-    /// How much was refused, overdrawn or held; for levels, the surplus at the time.
+    /// How much was refused or overdrawn, in all; or how much was held, and for levels the surplus, the last time.
     pub bytes: u64,
     /// How often it happened within a second.
     pub count: u64,

@@ -32,6 +32,7 @@ pub(crate) struct Number<T: 'static> {
 pub(crate) enum Unit {
     Bytes,
     Seconds,
+    BytesPerSecond,
     /// Things that can be counted, or a bare ratio.
     One,
 }
@@ -108,7 +109,7 @@ pub(crate) static TENANT: &[Number<TenantStats>] = &[
     gauge("borrowed", "tenancy_borrowed_bytes", Unit::Bytes, |s| s.borrowed as f64, "Charged above the entitlement."),
     gauge("lent", "tenancy_lent_bytes", Unit::Bytes, |s| s.lent as f64, "What others have of the entitlement."),
     counter("granted_loans", "tenancy_granted_loans_bytes_total", Unit::Bytes, |s| s.granted_loans, "Granted above what was protected at the time."),
-    gauge("churn", "tenancy_churn_bytes", Unit::Bytes, |s| s.churn as f64, "What becomes free of it in a second."),
+    gauge("churn", "tenancy_churn_bytes_per_second", Unit::BytesPerSecond, |s| s.churn as f64, "What becomes free of it in a second."),
     gauge("forecast_error", "tenancy_forecast_error_bytes", Unit::Bytes, |s| s.forecast_error as f64, "How far what was foreseen was from what it came to, on average over the last minutes."),
     gauge("credit", "tenancy_credit_bytes", Unit::Bytes, |s| s.credit as f64, "Lent beyond what it borrowed, on average over the last minutes."),
     gauge("debit", "tenancy_debit_bytes", Unit::Bytes, |s| s.debit as f64, "Borrowed beyond what it lent, on average over the last minutes."),
@@ -179,6 +180,7 @@ impl<T> Number<T> {
         match self.unit {
             Unit::Bytes => name.strip_suffix("_bytes").unwrap_or(name),
             Unit::Seconds => name.strip_suffix("_seconds").unwrap_or(name),
+            Unit::BytesPerSecond => name.strip_suffix("_bytes_per_second").unwrap_or(name),
             Unit::One => name,
         }
     }
@@ -214,6 +216,7 @@ mod tests {
             let unit = match number.unit {
                 Unit::Bytes => "_bytes",
                 Unit::Seconds => "_seconds",
+                Unit::BytesPerSecond => "_bytes_per_second",
                 Unit::One => "",
             };
             let total = match number.read {

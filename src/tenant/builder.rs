@@ -2,10 +2,10 @@
 
 use alloc::string::String;
 
-use super::{Group, Tenant, check_name, check_weight, limit_pages, registry};
-use crate::base::units::pages_around;
+use super::{Group, Tenant, check_name, check_weight, registry};
+use crate::base::units::{pages_around, pages_within};
 use crate::error::Error;
-use crate::ledger::{OnLimit, Pages};
+use crate::ledger::{NO_LIMIT, OnLimit, Pages};
 
 /// What a tenant is to be. Made by [`Tenant::builder`].
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ impl TenantBuilder {
         self
     }
 
-    /// Bytes that are set aside for it; none if not set. Rounded up to pages.
+    /// Bytes that are set aside for it; none if not set. Rounded up to pages, but not above a limit of as many bytes.
     /// They are protected from the moment they are promised: nobody else can have them, and a charge within them and the
     /// limit is never refused. All reservations together fit in the capacity.
     pub fn reservation(mut self, bytes: u64) -> Self {
@@ -51,7 +51,8 @@ impl TenantBuilder {
         self
     }
 
-    /// Makes the tenant. The first one ends the time in which options can be [applied](crate::Config::apply).
+    /// Makes the tenant. The first one, or group, ends the time in which options can be [applied](crate::Config::apply); so does
+    /// one that is refused because of others, as with [`Error::NameTaken`].
     ///
     /// # Errors
     ///
@@ -88,12 +89,32 @@ impl Terms {
     pub(super) fn check(&self) -> Result<(Pages, Pages), Error> {
         check_name(&self.name)?;
         check_weight(self.weight)?;
-        let limit = limit_pages(self.limit);
-        let mut reservation = pages_around(self.reservation);
-        // One is rounded up and the other down: the same number of bytes may be both.
-        if self.limit.is_some_and(|bytes| bytes >= self.reservation) {
-            reservation = reservation.min(limit);
+        Ok(self.bounds().in_pages())
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds {
+            reservation: self.reservation,
+            limit: self.limit,
         }
-        Ok((reservation, limit))
+    }
+}
+
+/// A reservation and a limit as they were asked for, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bounds {
+    pub(super) reservation: u64,
+    pub(super) limit: Option<u64>,
+}
+
+impl Bounds {
+    /// In pages. One is rounded up and the other down: the same number of bytes may be both.
+    pub(super) fn in_pages(self) -> (Pages, Pages) {
+        let limit = self.limit.map_or(NO_LIMIT, pages_within);
+        let reservation = pages_around(self.reservation);
+        match self.limit {
+            Some(bytes) if bytes >= self.reservation => (reservation.min(limit), limit),
+            _ => (reservation, limit),
+        }
     }
 }

@@ -80,7 +80,7 @@ impl Group {
         registry::set_group_weight(self, weight)
     }
 
-    /// Sets the bytes that its tenants can obtain always, in all. Rounded up to pages.
+    /// Sets the bytes that its tenants can obtain always, in all. Rounded up to pages, but not above a limit of as many bytes.
     ///
     /// # Errors
     ///
@@ -162,7 +162,8 @@ impl GroupBuilder {
         self
     }
 
-    /// Bytes that its tenants can obtain always, in all; none if not set. Rounded up to pages.
+    /// Bytes that its tenants can obtain always, in all; none if not set. Rounded up to pages, but not above a limit of as
+    /// many bytes.
     pub fn reservation(mut self, bytes: u64) -> Self {
         self.terms.reservation = bytes;
         self
@@ -174,7 +175,7 @@ impl GroupBuilder {
         self
     }
 
-    /// Makes the group.
+    /// Makes the group. As a tenant's, this ends the time in which options can be [applied](crate::Config::apply).
     ///
     /// # Errors
     ///

@@ -64,10 +64,8 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
-use crate::base::units::{pages_around, pages_within};
 use crate::error::Error;
-use crate::heap;
-use crate::ledger::{NO_LIMIT, OnLimit};
+use crate::ledger::OnLimit;
 use crate::pool::Pool;
 use crate::span::Tag;
 
@@ -79,8 +77,8 @@ pub(crate) const MAX_WEIGHT: u32 = 10_000;
 
 /// A party that memory is counted to.
 ///
-/// The handle is cheap to clone and may outlive its tenant: after [`retire`](Tenant::retire) its methods return
-/// [`Error::Retired`], and entering it enters root. Two handles are equal if they are the same tenant's.
+/// The handle is cheap to clone and may outlive its tenant: after [`retire`](Tenant::retire) those of its methods that would
+/// change or charge the tenant return [`Error::Retired`], and entering it enters root. Two handles are equal if they are the same tenant's.
 ///
 /// # Examples
 ///
@@ -146,7 +144,7 @@ impl Tenant {
         })
     }
 
-    /// Sets the bytes that are set aside for it. Rounded up to pages.
+    /// Sets the bytes that are set aside for it. Rounded up to pages, but not above a limit of as many bytes.
     /// They are protected from the moment they are promised: nobody else can have them, and a charge within them and the
     /// limit is never refused. All reservations together fit in the capacity.
     ///
@@ -155,7 +153,7 @@ impl Tenant {
     /// [`Error::LimitBelowReservation`], [`Error::ReservationsExceedCapacity`], [`Error::EntitlementPending`] if what is
     /// missing is lent to others at present, [`Error::Retired`]. Then nothing has changed.
     pub fn set_reservation(&self, bytes: u64) -> Result<(), Error> {
-        registry::set_reservation(self, pages_around(bytes))
+        registry::set_reservation(self, bytes)
     }
 
     /// Sets the bytes that it never exceeds, but for counted overdraft; `None`: no limit. Rounded down to pages.
@@ -167,16 +165,7 @@ impl Tenant {
     /// [`Error::LimitBelowReservation`], [`Error::Retired`], and [`Error::InvalidConfig`] for root, which has no limit.
     pub fn set_limit(&self, bytes: Option<u64>) -> Result<(), Error> {
         self.check_not_root("limit")?;
-        registry::with_live(self, |pool| {
-            let pages = limit_pages(bytes);
-            if pages < pool.account.reservation() {
-                return Err(Error::LimitBelowReservation);
-            }
-            pool.account.set_limit(pages);
-            let ledger = &heap::heap().shared.ledger;
-            ledger.protect(&pool.account, pool.account.protected().min(pages));
-            Ok(())
-        })
+        registry::set_limit(self, bytes)
     }
 
     /// Sets what its ambient allocations do at the limit.
@@ -197,7 +186,7 @@ impl Tenant {
     /// What is live stays valid and charged until it is freed, by anyone. New ambient allocations of threads that are
     /// still inside count to root; its handles and arenas get no more. Its number is used again, under another
     /// generation, when nothing is charged, what its arenas hold included, no thread is inside, and no [`TenantAlloc`] of
-    /// it exists any more.
+    /// it and no [`Subscription`](crate::Subscription) to its pressure exists any more.
     ///
     /// # Errors
     ///
@@ -267,9 +256,4 @@ fn check_weight(weight: u32) -> Result<(), Error> {
     } else {
         Err(Error::InvalidWeight)
     }
-}
-
-/// Pages of a limit in bytes.
-fn limit_pages(bytes: Option<u64>) -> u64 {
-    bytes.map_or(NO_LIMIT, pages_within)
 }

@@ -25,6 +25,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::builder::Bounds;
 use super::scope::Target;
 use super::{Tenant, TenantBuilder};
 use crate::base::lock::{Lock, Rank};
@@ -61,6 +62,8 @@ struct Entry {
     name: Arc<str>,
     /// Of the tenant that has the id, or had it last.
     generation: u64,
+    /// What was last asked for it. In accounts it is pages.
+    bounds: Bounds,
 }
 
 /// Runs `act` on the registry, with what it allocates charged to root.
@@ -71,6 +74,7 @@ fn with_registry<T>(act: impl FnOnce(&mut Registry) -> T) -> T {
             registry.entries.push(Entry {
                 name: Arc::from("root"),
                 generation: Tag::ROOT.generation(),
+                bounds: Bounds::default(),
             });
         }
         act(&mut registry)
@@ -119,6 +123,18 @@ impl Registry {
     /// Pages that are promised to root and all live tenants.
     fn reserved_by_all(&self) -> Pages {
         self.reserved + heap::heap().shared.root().account.reservation()
+    }
+
+    /// What was last asked for a tenant that is alive.
+    fn bounds(&self, tenant: &Tenant) -> Bounds {
+        let entry = self.entries.get(tenant.tag().id() as usize);
+        entry.map_or(Bounds::default(), |entry| entry.bounds)
+    }
+
+    fn set_bounds(&mut self, tenant: &Tenant, bounds: Bounds) {
+        if let Some(entry) = self.entries.get_mut(tenant.tag().id() as usize) {
+            entry.bounds = bounds;
+        }
     }
 
     /// Puts an id back that nobody got.
@@ -213,6 +229,7 @@ pub(super) fn create(builder: &TenantBuilder) -> Result<Tenant, Error> {
         let entry = Entry {
             name: name.clone(),
             generation,
+            bounds: terms.bounds(),
         };
         match registry.entries.get_mut(id as usize) {
             Some(slot) => *slot = entry,
@@ -325,17 +342,50 @@ fn act_on_live<T>(tenant: &Tenant, act: impl FnOnce(&'static Pool) -> Result<T, 
     Ok(done)
 }
 
-/// Promises a tenant `pages`, if they can be had.
-pub(super) fn set_reservation(tenant: &Tenant, pages: Pages) -> Result<(), Error> {
+/// Promises a tenant `bytes`, if they can be had.
+pub(super) fn set_reservation(tenant: &Tenant, bytes: u64) -> Result<(), Error> {
     with_registry(|registry| {
         act_on_live(tenant, |pool| {
             let account = &pool.account;
+            let bounds = Bounds {
+                reservation: bytes,
+                ..registry.bounds(tenant)
+            };
+            let (pages, limit) = bounds.in_pages();
             let (group, before) = (account.group(), account.reservation());
-            registry.admit(group, before, pages, account.limit())?;
+            registry.admit(group, before, pages, limit)?;
             reserve(account, pages, Waiter::Tenant(tenant.tag().bits()))?;
             if tenant.tag() != Tag::ROOT {
                 registry.book(group, before, pages);
             }
+            registry.set_bounds(tenant, bounds);
+            Ok(())
+        })
+    })
+}
+
+/// Limits a tenant.
+pub(super) fn set_limit(tenant: &Tenant, bytes: Option<u64>) -> Result<(), Error> {
+    with_registry(|registry| {
+        act_on_live(tenant, |pool| {
+            let account = &pool.account;
+            let bounds = Bounds {
+                limit: bytes,
+                ..registry.bounds(tenant)
+            };
+            let (pages, limit) = bounds.in_pages();
+            let before = account.reservation();
+            // A limit of as many bytes takes the rest of the last page off; one above does not promise it again.
+            let pages = pages.min(before);
+            if limit < pages {
+                return Err(Error::LimitBelowReservation);
+            }
+            account.set_limit(limit);
+            account.set_reservation(pages);
+            registry.book(account.group(), before, pages);
+            let ledger = &heap::heap().shared.ledger;
+            ledger.protect(account, account.protected().min(limit));
+            registry.set_bounds(tenant, bounds);
             Ok(())
         })
     })

@@ -76,8 +76,61 @@ fn a_connection_that_waits_holds_no_long_buffer() {
     assert_eq!(reader.ask(&[b"GET", b"a"]), Reply::Bulk(value));
     assert_eq!(server.client().say("DEL a"), "1");
     super::until("the buffers are given back", || {
-        server.metric("cache_memory_charged{tenant=\"a\"}") < 1 << 20
+        server.metric("cache_memory_charged_bytes{tenant=\"a\"}") < 1 << 20
     });
+}
+
+#[test]
+fn a_connection_that_is_idle_holds_no_buffer_at_all() {
+    let server = Server::start("");
+    let mut clients: Vec<_> = (0..400).map(|_| server.client()).collect();
+    for client in &mut clients {
+        assert_eq!(client.say("SET a 1"), "+OK");
+    }
+    super::until("the buffers are given back", || {
+        root_charged(&mut clients[0]) < 4 << 20
+    });
+    for client in &mut clients {
+        assert_eq!(client.say("GET a"), "\"1\"");
+    }
+}
+
+/// What root is charged, by the report.
+fn root_charged(client: &mut Client) -> u64 {
+    let report = match client.ask(&[b"TENANCY", b"REPORT"]) {
+        Reply::Bulk(bytes) => String::from_utf8(bytes).expect("text"),
+        other => panic!("{other}"),
+    };
+    let row = report.lines().find(|line| line.starts_with("root"));
+    let mut words = row.expect("root has a row").split_whitespace();
+    // Behind its weight, its reservation, and a dash, for it has no limit.
+    words.by_ref().find(|word| *word == "-").expect("no limit");
+    let number: f64 = words.next().and_then(|word| word.parse().ok()).expect("a number");
+    let unit = match words.next() {
+        Some("KiB") => 1024.0,
+        Some("MiB") => 1048576.0,
+        other => panic!("{other:?}"),
+    };
+    (number * unit) as u64
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn whether_a_silent_client_is_still_there_is_asked() {
+    let server = Server::start("");
+    let mut client = server.client();
+    assert_eq!(client.say("PING"), "+PONG");
+    let port = client.stream.local_addr().expect("it is bound").port();
+    let (own, others) = (format!(":{:04X}", server.address.port()), format!(":{port:04X}"));
+    let sockets = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
+    let row = sockets
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let row = row
+        .into_iter()
+        .find(|row| row[1].ends_with(&own) && row[2].ends_with(&others));
+    let timer = row.expect("the server's end of the connection")[5];
+    assert!(timer.starts_with("02:"), "a timer that keeps alive: {timer}");
 }
 
 #[test]
@@ -154,6 +207,27 @@ fn what_changes_something_answers_or_changes_nothing() {
         Reply::Integer(longest as i64)
     );
     assert!(matches!(client.ask(&[b"GET", b"s"]), Reply::Bulk(all) if all.len() == longest));
+}
+
+#[test]
+fn an_answer_is_as_long_as_it_is() {
+    let server = Server::start("max_request = \"1MiB\"\n[[tenant]]\nname = \"a\"\n");
+    let mut client = server.client();
+    let items = |count: usize| [vec![b"RPUSH".as_slice(), b"l"], vec![b"x".as_slice(); count]].concat();
+    client.ask(&items(140_000));
+    // Seven bytes an item, and nine for how many there are.
+    assert_eq!(
+        client.ask(&[b"LRANGE", b"l", b"0", b"-1"]),
+        Reply::Array(vec![Reply::Bulk(b"x".to_vec()); 140_000])
+    );
+    client.ask(&items(10_000));
+    let all = client.ask(&[b"LRANGE", b"l", b"0", b"-1"]);
+    assert_refused(&all, "its answer of 1050009 bytes is longer");
+    assert_refused(
+        &client.ask(&[b"LPOP", b"l", b"150000"]),
+        "its answer of 1050009 bytes",
+    );
+    assert!(matches!(client.ask(&[b"LPOP", b"l", b"149000"]), Reply::Array(all) if all.len() == 149_000));
 }
 
 #[test]

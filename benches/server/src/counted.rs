@@ -28,14 +28,15 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
-    /// By name, for a report.
-    pub(crate) fn all(&self) -> [(&'static str, u64); 4] {
+    /// By name, for a report: bytes, but for the weight, and for how often something was denied. None has no bound.
+    pub(crate) fn all(&self) -> [(&'static str, Option<u64>); 4] {
         [
             ("weight", self.weight),
             ("reservation", self.reservation),
             ("charged", self.charged),
             ("denied", self.denied),
         ]
+        .map(|(name, number)| (name, Some(number)))
     }
 }
 

@@ -268,7 +268,19 @@ mod tests {
     fn a_whole_file_is_read() {
         let config = Config::parse(include_str!("../tenants.toml")).expect("the file that the example ships");
         assert!(config.tenants.len() >= 3);
-        assert!(config.tenants.iter().any(|tenant| tenant.get_ref().admin));
+        let mut admins = config
+            .tenants
+            .iter()
+            .filter(|tenant| tenant.get_ref().admin)
+            .peekable();
+        assert!(admins.peek().is_some());
+        assert!(
+            admins.all(|tenant| tenant.get_ref().password.is_some()),
+            "nobody is an admin just by connecting"
+        );
+        let per_client = 40 << 10;
+        let capacity = config.capacity.expect("it says how much there is").0;
+        assert!(config.max_clients as u64 * per_client < capacity / 2);
     }
 
     #[test]

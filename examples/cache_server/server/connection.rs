@@ -2,15 +2,18 @@
 //!
 //! A batch is served under its tenant's lock, in its tenant's scope, both taken once: pipelined commands pay for
 //! neither. What the commands allocate is the tenant's, and so is a buffer that has to be longer than usual, for which it is
-//! asked; the task and its usual buffers are root's, for there are as many of them as connections, whatever these send.
+//! asked; the task and its usual buffers are root's, for there are as many of them as connections, whatever these send. One
+//! that is idle has no buffers.
 
 use std::io;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -21,6 +24,13 @@ use super::database::{Content, Database};
 use super::protocol::{Frame, Framer, Limits, MAX_LINE, ProtocolError, Replies, Request};
 use super::room::block;
 use super::session::Session;
+
+/// Whether there is still somebody at the other end is asked after five minutes of silence, as Redis does: three times, and
+/// then it is over.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(300))
+    .with_interval(Duration::from_secs(100))
+    .with_retries(3);
 
 /// The usual length of a buffer. More than that is asked for.
 const USUAL: usize = 16 << 10;
@@ -39,6 +49,7 @@ pub(crate) async fn serve(
     mut shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
     let mut connection = Connection::new(server, id, peer);
     loop {
         let flow = connection.serve_batch();
@@ -50,6 +61,12 @@ pub(crate) async fn serve(
             ControlFlow::Break(()) => return stream.shutdown().await,
             ControlFlow::Continue(Wait::ForWriting) => continue,
             ControlFlow::Continue(Wait::ForReading) => {}
+        }
+        if connection.rest() {
+            tokio::select! {
+                ready = stream.readable() => ready?,
+                _ = shutdown.changed() => return stream.shutdown().await,
+            }
         }
         connection.make_way();
         tokio::select! {
@@ -83,10 +100,10 @@ impl Connection {
         Self {
             session: Session::new(&server, id, peer),
             server,
-            input: BytesMut::with_capacity(USUAL),
+            input: BytesMut::new(),
             framer: Framer::default(),
             refusal: None,
-            replies: Replies::new(BytesMut::with_capacity(USUAL)),
+            replies: Replies::new(BytesMut::new()),
         }
     }
 
@@ -175,6 +192,15 @@ impl Connection {
         Ok(has_place)
     }
 
+    /// Gives the buffers back while nobody asks for anything. Whether that is so.
+    fn rest(&mut self) -> bool {
+        let is_idle = self.input.is_empty() && self.replies.buffer.is_empty() && self.refusal.is_none();
+        if is_idle {
+            (self.input, self.replies.buffer) = (BytesMut::new(), BytesMut::new());
+        }
+        is_idle
+    }
+
     /// Gives back what is longer than usual and empty, and makes sure that something can be read.
     fn make_way(&mut self) {
         for buffer in [&mut self.input, &mut self.replies.buffer] {
@@ -182,6 +208,9 @@ impl Connection {
             if buffer.is_empty() && buffer.try_reclaim(2 * USUAL + 1) {
                 *buffer = BytesMut::with_capacity(USUAL);
             }
+        }
+        if self.replies.buffer.capacity() == 0 {
+            self.replies.buffer = BytesMut::with_capacity(USUAL);
         }
         if self.refusal.is_some() {
             self.framer.drop_begun(&mut self.input);
@@ -203,7 +232,8 @@ impl Connection {
     }
 
     /// Makes the input `least` bytes long, and longer, for the request that has begun, at its tenant's cost. One that the
-    /// tenant has no room for is passed over, and answered when it ends.
+    /// tenant has no room for is passed over, and answered when it ends; so is one of which as much is to be kept, if there
+    /// is no room for both, and no key goes for it.
     fn grow(&mut self, least: usize) {
         let longest = self.server.max_request + USUAL;
         let capacity = (least + USUAL).max(2 * self.input.len()).min(longest);
@@ -211,7 +241,10 @@ impl Connection {
         let made = {
             let Content { keys, room } = &mut *database.content();
             room.begin_batch();
-            room.make(&database.pool, keys, |_| block(capacity))
+            let is_kept = self.framer.name(&self.input).is_some_and(commands::keeps);
+            let both = block(capacity) + if is_kept { block(least) } else { 0 };
+            room.reach(&database.pool, keys, both as u64)
+                .and_then(|()| room.make(&database.pool, keys, |_| block(capacity)))
         };
         match made {
             Ok(()) => database.pool.in_scope(|| self.lengthen(capacity)),

@@ -10,7 +10,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -146,13 +146,25 @@ impl Collector for Tenants {
         }
         // What the allocator says of each: charged, entitlement, borrowed, lent …
         let memory: Vec<_> = standings.iter().map(|one| one.memory.all()).collect();
-        for (index, (name, _)) in memory[0].iter().enumerate() {
-            let (name, help) = (format!("cache_memory_{name}"), "As in docs/report.md");
-            let mut metric = encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+        for (index, (number, _)) in memory[0].iter().enumerate() {
+            let (name, kind, unit) = match *number {
+                "weight" => ("cache_weight".into(), MetricType::Gauge, None),
+                "denied" => ("cache_memory_denied".into(), MetricType::Counter, None),
+                bytes => (
+                    format!("cache_memory_{bytes}"),
+                    MetricType::Gauge,
+                    Some(Unit::Bytes),
+                ),
+            };
+            let mut metric = encoder.encode_descriptor(&name, "As in docs/report.md", unit.as_ref(), kind)?;
             for (database, all) in self.0.databases.iter().zip(&memory) {
                 let labels = [("tenant", database.name.as_str())];
-                let (_, value) = all[index];
-                write(metric.encode_family(&labels)?, MetricType::Gauge, value)?;
+                let metric = metric.encode_family(&labels)?;
+                match all[index] {
+                    (_, Some(value)) => write(metric, kind, value)?,
+                    // So that what is charged of it is none of it.
+                    (_, None) => ConstGauge::new(f64::INFINITY).encode(metric)?,
+                }
             }
         }
         let mut metric = encoder.encode_descriptor(

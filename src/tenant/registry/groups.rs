@@ -12,12 +12,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{Registry, with_registry};
-use crate::base::units::{bytes_in, pages_around};
+use crate::base::units::bytes_in;
 use crate::error::Error;
 use crate::heap;
 use crate::ledger::{self, FIRST_SPAN, GROUPS, NO_LIMIT, Pages, Waiter};
+use crate::tenant::builder::Bounds;
 use crate::tenant::group::{Group, GroupBuilder};
-use crate::tenant::{Tenant, check_weight, limit_pages};
+use crate::tenant::{Tenant, check_weight};
 
 /// All groups there are or were.
 pub(super) struct Groups {
@@ -34,6 +35,8 @@ struct Entry {
     members: u64,
     /// Pages that its tenants reserve.
     reserved: Pages,
+    /// What was last asked for it. In accounts it is pages.
+    bounds: Bounds,
 }
 
 impl Groups {
@@ -73,6 +76,16 @@ impl Groups {
     pub(super) fn count(&mut self, number: u16, by: i64) {
         if let Some(entry) = self.entry_mut(number) {
             entry.members = entry.members.saturating_add_signed(by);
+        }
+    }
+
+    fn bounds(&self, number: u16) -> Bounds {
+        self.entry(number).map_or(Bounds::default(), |entry| entry.bounds)
+    }
+
+    fn set_bounds(&mut self, number: u16, bounds: Bounds) {
+        if let Some(entry) = self.entry_mut(number) {
+            entry.bounds = bounds;
         }
     }
 
@@ -172,6 +185,7 @@ pub(in crate::tenant) fn create_group(builder: &GroupBuilder) -> Result<Group, E
             is_live: true,
             members: 0,
             reserved: 0,
+            bounds: terms.bounds(),
         };
         match groups.entries.get_mut(index) {
             Some(vacant) => *vacant = entry,
@@ -230,10 +244,14 @@ pub(in crate::tenant) fn set_group_weight(group: &Group, weight: u32) -> Result<
 }
 
 pub(in crate::tenant) fn set_group_reservation(group: &Group, bytes: u64) -> Result<(), Error> {
-    let pages = pages_around(bytes);
     with_group(group, |registry, account| {
+        let bounds = Bounds {
+            reservation: bytes,
+            ..registry.groups.bounds(group.number)
+        };
+        let (pages, limit) = bounds.in_pages();
         let reserved = registry.groups.reserved(group.number);
-        if pages > account.limit() {
+        if pages > limit {
             return Err(Error::LimitBelowReservation);
         }
         if pages > 0 && pages < reserved {
@@ -248,17 +266,30 @@ pub(in crate::tenant) fn set_group_reservation(group: &Group, bytes: u64) -> Res
         let before = Registry::part(group.number, reserved);
         promise(group.number, account, pages)?;
         registry.reserved = registry.reserved - before + part;
+        registry.groups.set_bounds(group.number, bounds);
         Ok(())
     })
 }
 
 pub(in crate::tenant) fn set_group_limit(group: &Group, bytes: Option<u64>) -> Result<(), Error> {
-    let pages = limit_pages(bytes);
     with_group(group, |registry, account| {
-        if pages < Registry::part(group.number, registry.groups.reserved(group.number)) {
+        let bounds = Bounds {
+            limit: bytes,
+            ..registry.groups.bounds(group.number)
+        };
+        let (pages, limit) = bounds.in_pages();
+        let (reserved, before) = (registry.groups.reserved(group.number), account.reservation());
+        // As for a tenant, what is promised loses the rest of its last page to a limit of as many bytes.
+        let pages = pages.min(before);
+        if limit < pages.max(reserved) {
             return Err(Error::LimitBelowReservation);
         }
-        account.set_limit(pages);
+        if pages < before {
+            promise(group.number, account, pages)?;
+            registry.reserved = registry.reserved - before.max(reserved) + pages.max(reserved);
+        }
+        account.set_limit(limit);
+        registry.groups.set_bounds(group.number, bounds);
         let heap = heap::heap();
         let all = heap.shared.all_pools().map(|pool| &pool.account);
         for member in all.filter(|member| member.group() == group.number) {

@@ -1,7 +1,7 @@
 //! Loads the cache server: tenants over time, and allocators side by side.
 //!
 //! ```text
-//!  cli.rs ─▶ compare.rs   each allocator in turn, round after round        ─▶ results.md, results.json
+//!  cli.rs ─▶ compare.rs   each allocator in turn, round after round        ─▶ compare.md, compare.json
 //!         ─▶ soak.rs      the same load for a long time: does memory grow?  ─▶ soak.md, soak.svg
 //!         ─▶ tenants.rs   one tenant is hot, one sleeps and wakes, in time ─▶ tenants.svg, tenants.json   picture.rs
 //!              load.rs      what clients ask for      random.rs   popular keys

@@ -30,13 +30,31 @@ pub(super) fn flushdb(context: &mut Context<'_>, request: &Request<'_>) -> Resul
 
 /// `CONFIG GET pattern…`: what clients ask Redis for, as far as it means something here.
 pub(super) fn config(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Failure> {
-    if request.says(1, "resetstat") && request.len() == 2 {
-        context.keys.counts = Default::default();
-        context.replies.ok();
-        return Ok(());
-    }
-    if !request.says(1, "get") || request.len() < 3 {
-        return Err(Failure::unknown_subcommand(request));
+    let (is_get, is_reset, is_help) = (
+        request.says(1, "get"),
+        request.says(1, "resetstat"),
+        request.says(1, "help"),
+    );
+    match request.len() {
+        3.. if is_get => {}
+        2 if is_reset => {
+            context.keys.counts = Default::default();
+            context.replies.ok();
+            return Ok(());
+        }
+        2 if is_help => {
+            let lines = [
+                "CONFIG <subcommand> [<arg> ...]. Subcommands are:",
+                "GET <pattern> [<pattern> ...]",
+                "    Settings whose names fit.",
+                "RESETSTAT",
+                "    Counts hits, misses, evicted and expired keys anew.",
+            ];
+            super::help(context, &lines);
+            return Ok(());
+        }
+        _ if is_get || is_reset || is_help => return Err(Failure::arity_of_subcommand(request)),
+        _ => return Err(Failure::unknown_subcommand(request)),
     }
     let limit = context.database.pool.limit().unwrap_or(0).to_string();
     let (clients, databases) = (
@@ -100,8 +118,7 @@ pub(super) fn tenancy(context: &mut Context<'_>, request: &Request<'_>) -> Resul
             "WEIGHT <tenant> <weight>",
             "    Sets a tenant's claim when memory is short, 1 to 10000.",
         ];
-        context.replies.array(lines.len());
-        lines.iter().for_each(|line| context.replies.simple(line));
+        super::help(context, &lines);
         return Ok(());
     }
     if !context.database.is_admin {

@@ -54,16 +54,17 @@ pub(super) fn auth(context: &mut Context<'_>, request: &Request<'_>) -> Result<(
     Ok(())
 }
 
-/// Those who name no tenant mean the first. To Redis they are `default`, and so they are here unless a tenant is called so.
+/// Those who name no tenant mean the first. To Redis they are `default`, and so they are here unless a tenant is called so. Where
+/// it has no password any will do, if it is called by its name; a password alone is taken for a mistake.
 fn authenticate(context: &mut Context<'_>, tenant: Option<&[u8]>, password: &[u8]) -> Result<(), Failure> {
     let server = context.server;
-    let tenant = tenant.filter(|name| *name != b"default" || server.find(name).is_some());
     let first = &server.databases[0];
     if tenant.is_none() && first.password.is_none() {
-        let text = "ERR AUTH <password> called without any password configured for the first tenant. \
-                    Did you mean AUTH <tenant> <password>?";
+        let text = "ERR AUTH <password> called without any password configured for the default user. \
+                    Are you sure your configuration is correct?";
         return Err(Failure::Other(text.into()));
     }
+    let tenant = tenant.filter(|name| *name != b"default" || server.find(name).is_some());
     let name = tenant.unwrap_or(first.name.as_bytes());
     let admitted = context.session.authenticate(server, name, password);
     admitted
@@ -173,11 +174,11 @@ pub(super) fn client(context: &mut Context<'_>, request: &Request<'_>) -> Result
                 "SETINFO (LIB-NAME|LIB-VER) <value>",
                 "SETNAME <name>",
             ];
-            context.replies.array(lines.len());
-            lines.iter().for_each(|line| context.replies.simple(line));
+            super::help(context, &lines);
         }
-        (b"id" | b"getname" | b"setname" | b"setinfo" | b"info" | b"list" | b"no-evict" | b"no-touch", _) => {
-            return Err(Failure::Syntax);
+        (b"list", _) | (b"no-evict" | b"no-touch", 3) => return Err(Failure::Syntax),
+        (b"id" | b"getname" | b"setname" | b"setinfo" | b"info" | b"no-evict" | b"no-touch" | b"help", _) => {
+            return Err(Failure::arity_of_subcommand(request));
         }
         _ => return Err(Failure::unknown_subcommand(request)),
     }

@@ -91,14 +91,15 @@ fn lines(context: &Context<'_>, section: &str) -> Vec<(String, String)> {
             let mut lines = vec![line("tenant", &context.database.name)];
             let numbers = context.database.pool.numbers(counted);
             for (name, value) in numbers.all() {
-                lines.push(line(name, &value));
+                // As `maxmemory` has it, what has no bound is 0.
+                lines.push(line(name, &value.unwrap_or(0)));
             }
             lines
         }
     }
 }
 
-/// `COMMAND [COUNT | LIST | INFO name… | DOCS name…]`.
+/// `COMMAND [COUNT | LIST | INFO name… | DOCS name… | HELP]`.
 pub(super) fn command(context: &mut Context<'_>, request: &Request<'_>) -> Result<(), Failure> {
     let replies = &mut *context.replies;
     if request.len() == 1 {
@@ -125,6 +126,19 @@ pub(super) fn command(context: &mut Context<'_>, request: &Request<'_>) -> Resul
             replies.map(asked().count());
             asked().for_each(|command| document(replies, command));
         }
+    } else if request.says(1, "help") && request.len() == 2 {
+        let lines = [
+            "COMMAND <subcommand> [<arg> ...]. Subcommands are:",
+            "(no subcommand)",
+            "    All commands, as INFO has them.",
+            "COUNT",
+            "DOCS [<command> ...]",
+            "INFO [<command> ...]",
+            "LIST",
+        ];
+        super::help(context, &lines);
+    } else if ["count", "list", "help"].iter().any(|name| request.says(1, name)) {
+        return Err(Failure::arity_of_subcommand(request));
     } else {
         return Err(Failure::unknown_subcommand(request));
     }

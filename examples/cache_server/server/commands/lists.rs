@@ -59,15 +59,28 @@ fn pop(context: &mut Context<'_>, request: &Request<'_>, end: End) -> Result<(),
             let count = parse_integer(request.word(2)).and_then(|count| usize::try_from(count).ok());
             Some(count.ok_or_else(|| Failure::Other(text.into()))?)
         }
-        _ => return Err(Failure::Syntax),
+        _ => {
+            return Err(Failure::Arity(match end {
+                End::Left => "lpop",
+                End::Right => "rpop",
+            }));
+        }
     };
     let replies = &mut *context.replies;
     let popped = context
         .keys
         .update(request.word(1), context.now, |value| match value {
             Value::List(list) => {
-                let items = list.at_end(end, count.unwrap_or(1));
-                if !replies.has_place_for(items.map(<[u8]>::len)) {
+                let has_place = {
+                    let mut lengths = list.at_end(end, count.unwrap_or(1)).map(<[u8]>::len);
+                    match count {
+                        None => lengths
+                            .next()
+                            .is_none_or(|length| replies.has_place_for_bulk(length)),
+                        Some(_) => replies.has_place_for_bulks(lengths),
+                    }
+                };
+                if !has_place {
                     return Ok(());
                 }
                 match count {

@@ -24,9 +24,10 @@ use bytes::BytesMut;
 use super::Server;
 use super::database::Database;
 use super::protocol::{Replies, Request, SHORT};
-use super::room::{Room, block};
+use super::room::{self, Room, block};
 use super::session::Session;
 use super::store::Keyspace;
+use table::Command;
 
 /// How long answers of a batch may become together before they are written, where there is memory for it.
 const MOST_AT_ONCE: usize = 256 << 10;
@@ -57,15 +58,16 @@ impl Context<'_> {
         buffer.capacity() - buffer.len() >= SHORT || self.lengthen(0)
     }
 
-    /// Makes place for an answer of `length` bytes behind those that wait to be written, unless they are many, or keys would
-    /// have to go for it.
+    /// Makes place for an answer of `length` bytes behind those that wait to be written, unless they are many, or take what is
+    /// kept for writes.
     #[cold]
     fn lengthen(&mut self, length: usize) -> bool {
         let buffer = &self.replies.buffer;
         let needed = buffer.len() + length + SHORT;
         let capacity = (4 * buffer.capacity()).min(MOST_AT_ONCE);
         let (pool, counted) = (&self.database.pool, self.keys.bytes() as u64);
-        if needed > capacity || pool.room_for(block(capacity) as u64, counted).is_err() {
+        let asked = room::kept(pool) + block(capacity) as u64;
+        if needed > capacity || pool.room_for(asked, counted).is_err() {
             return false;
         }
         let mut longer = BytesMut::with_capacity(capacity);
@@ -99,6 +101,11 @@ impl Context<'_> {
         }
         self.replies.error(&failure.to_string());
     }
+}
+
+/// Whether the command of this name keeps what it is sent.
+pub(crate) fn keeps(name: &[u8]) -> bool {
+    table::find(name).is_some_and(Command::may_grow)
 }
 
 /// Runs a request and answers it; false if its answer has no place behind those that wait to be written. Then nothing has
@@ -175,6 +182,14 @@ impl Failure {
         Failure::Other(text)
     }
 
+    /// As for a command, but of its subcommand.
+    fn arity_of_subcommand(request: &Request<'_>) -> Self {
+        let [command, subcommand] = [0, 1].map(|index| shortened(request.word(index)).to_lowercase());
+        Failure::Other(format!(
+            "ERR wrong number of arguments for '{command}|{subcommand}' command"
+        ))
+    }
+
     fn unknown_subcommand(request: &Request<'_>) -> Self {
         let command = String::from_utf8_lossy(request.word(0)).to_uppercase();
         let subcommand = shortened(request.word(1));
@@ -182,6 +197,12 @@ impl Failure {
             "ERR unknown subcommand '{subcommand}'. Try {command} HELP."
         ))
     }
+}
+
+/// Answers how a command is to be called.
+fn help(context: &mut Context<'_>, lines: &[&str]) {
+    context.replies.array(lines.len());
+    lines.iter().for_each(|line| context.replies.simple(line));
 }
 
 /// The most bytes of a request that an error tells again.

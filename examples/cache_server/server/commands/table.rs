@@ -29,6 +29,11 @@ impl Command {
         }
     }
 
+    /// Whether it takes memory, and so may be refused for want of it.
+    pub(super) fn may_grow(&self) -> bool {
+        self.flags.contains(&"denyoom")
+    }
+
     /// Whether it may be used before a password was given.
     pub(super) fn is_for_strangers(&self) -> bool {
         self.flags.contains(&"no_auth")

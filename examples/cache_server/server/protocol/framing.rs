@@ -107,6 +107,15 @@ impl Framer {
         Ok(Some(frame))
     }
 
+    /// The first string of the array that has begun, at the start of the buffer, if it has arrived.
+    pub(crate) fn name<'a>(&self, buffer: &'a [u8]) -> Option<&'a [u8]> {
+        let (_, start) = line(buffer, 1, "").ok()??;
+        let (digits, start) = line(buffer, start + 1, "").ok()??;
+        buffer
+            .get(start..)?
+            .get(..usize::try_from(parse_integer(digits)?).ok()?)
+    }
+
     /// Bytes that the buffer will hold at least when the request is whole.
     pub(crate) fn wants(&self) -> usize {
         self.position
@@ -231,6 +240,8 @@ mod tests {
         }
         let mut framer = Framer::default();
         for length in 0..whole {
+            let name = (length >= 11).then_some(b"SET".as_slice());
+            assert_eq!(framer.name(&text[..length]), name, "{length}");
             assert_eq!(framer.next(&text[..length], LIMITS), Ok(None));
         }
         assert_eq!(

@@ -19,9 +19,6 @@ pub(crate) enum Version {
 /// The longest answer that a command may give without asking whether there is place; the longest error.
 pub(crate) const SHORT: usize = 1 << 10;
 
-/// The most bytes around a text, or of a number.
-const AROUND: usize = 32;
-
 /// The answers of a batch.
 pub(crate) struct Replies {
     pub(crate) buffer: BytesMut,
@@ -49,9 +46,15 @@ impl Replies {
         fits
     }
 
-    /// Whether all texts of `lengths` bytes have a place, and the header before them.
-    pub(crate) fn has_place_for(&mut self, lengths: impl Iterator<Item = usize>) -> bool {
-        self.has_place(AROUND + lengths.map(|length| length + AROUND).sum::<usize>())
+    /// Whether an array of texts of `lengths` bytes has a place.
+    pub(crate) fn has_place_for_bulks(&mut self, lengths: impl ExactSizeIterator<Item = usize>) -> bool {
+        let header = header_length(lengths.len());
+        self.has_place(header + lengths.map(bulk_length).sum::<usize>())
+    }
+
+    /// … one text.
+    pub(crate) fn has_place_for_bulk(&mut self, length: usize) -> bool {
+        self.has_place(bulk_length(length))
     }
 
     /// Whether a part of the answer has found no place.
@@ -76,7 +79,7 @@ impl Replies {
     }
 
     pub(crate) fn simple(&mut self, text: &str) {
-        self.frame2(&Frame2::SimpleString(text.as_bytes()), text.len());
+        self.frame2(&Frame2::SimpleString(text.as_bytes()), text.len() + 3);
     }
 
     /// `text` begins with a word in capitals that says what kind of error it is.
@@ -87,13 +90,13 @@ impl Replies {
     }
 
     pub(crate) fn bulk(&mut self, bytes: &[u8]) {
-        self.frame2(&Frame2::BulkString(bytes), bytes.len());
+        self.frame2(&Frame2::BulkString(bytes), bulk_length(bytes.len()));
     }
 
     pub(crate) fn null(&mut self) {
         match self.version {
             Version::Resp2 => self.header(b'$', -1),
-            Version::Resp3 => self.frame3(&Frame3::Null, 0),
+            Version::Resp3 => self.frame3(&Frame3::Null, "_\r\n".len()),
         }
     }
 
@@ -115,7 +118,7 @@ impl Replies {
                     format: VerbatimStringFormat::Text,
                     attributes: None,
                 };
-                self.frame3(&frame, text.len());
+                self.frame3(&frame, bulk_length("txt:".len() + text.len()));
             }
         }
     }
@@ -155,15 +158,15 @@ impl Replies {
         all.for_each(|bytes| self.bulk(bytes));
     }
 
-    /// What both protocols write alike, around a text of `length` bytes.
+    /// What both protocols write alike, in `length` bytes.
     fn frame2(&mut self, frame: &Frame2<'_>, length: usize) {
-        if self.has_place(length + AROUND) {
+        if self.has_place(length) {
             encode2(&mut self.buffer, frame, false).expect("the buffer is made long enough for the frame");
         }
     }
 
     fn frame3(&mut self, frame: &Frame3<'_>, length: usize) {
-        if self.has_place(length + AROUND) {
+        if self.has_place(length) {
             encode3(&mut self.buffer, frame, false).expect("the buffer is made long enough for the frame");
         }
     }
@@ -180,6 +183,16 @@ impl Replies {
             self.buffer.put_slice(b"\r\n");
         }
     }
+}
+
+/// Bytes of a kind, a number and the end of their line.
+fn header_length(number: usize) -> usize {
+    "*\r\n".len() + number.checked_ilog10().unwrap_or(0) as usize + 1
+}
+
+/// Bytes of a text of `length` bytes, with what is around it.
+fn bulk_length(length: usize) -> usize {
+    header_length(length) + length + "\r\n".len()
 }
 
 /// A number as text, in a buffer of the caller's.
@@ -206,7 +219,7 @@ mod tests {
     use super::*;
 
     fn written(version: Version, write: impl FnOnce(&mut Replies)) -> String {
-        let mut replies = Replies::new(BytesMut::with_capacity(SHORT));
+        let mut replies = Replies::new(BytesMut::with_capacity(8 * SHORT));
         replies.version = version;
         write(&mut replies);
         String::from_utf8_lossy(&replies.buffer).into_owned()
@@ -248,11 +261,48 @@ mod tests {
             (replies.buffer.len(), replies.buffer.capacity()),
             (start, capacity)
         );
-        assert!(length >= 100 * value.len());
         replies.buffer = BytesMut::with_capacity(length);
         write(&mut replies);
         assert_eq!(replies.take_back(0), None);
-        assert!(replies.buffer.len() <= length && replies.buffer.len() > 100 * value.len());
+        assert_eq!(replies.buffer.len(), length);
+    }
+
+    #[test]
+    fn an_answer_needs_as_many_bytes_as_it_takes() {
+        let text = "v".repeat(1001);
+        let answers: [&dyn Fn(&mut Replies); 9] = [
+            &Replies::ok,
+            &Replies::null,
+            &Replies::null_array,
+            &|replies| replies.integer(-10),
+            &|replies| replies.map(100),
+            &|replies| replies.set(9),
+            &|replies| replies.text(&text[..9]),
+            &|replies| replies.text(&text[..999]),
+            &|replies| {
+                let lengths = [0, 1, 9, 10, 99, 100, 999, 1000, 1001];
+                lengths
+                    .iter()
+                    .for_each(|end| replies.bulk(&text.as_bytes()[..*end]));
+            },
+        ];
+        for version in [Version::Resp2, Version::Resp3] {
+            for (index, write) in answers.iter().enumerate() {
+                let mut replies = Replies::new(BytesMut::new());
+                replies.version = version;
+                write(&mut replies);
+                let length = replies.take_back(0).expect("there is no place at all");
+                assert_eq!(length, written(version, write).len(), "{version:?}, {index}");
+            }
+        }
+        for lengths in [vec![], vec![0], vec![9; 10], vec![10, 99, 100]] {
+            let mut replies = Replies::new(BytesMut::new());
+            assert!(!replies.has_place_for_bulks(lengths.iter().copied()));
+            let length = replies.take_back(0);
+            let texts = lengths.iter().map(|length| &text.as_bytes()[..*length]);
+            let all = written(Version::Resp2, |replies| replies.bulks(texts));
+            assert_eq!(length, Some(all.len()), "{lengths:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,9 @@ pub(super) type Index = u32;
 
 const NONE: Index = Index::MAX;
 
+/// So many places are kept whoever uses them.
+pub(super) const SMALL: usize = if cfg!(test) { 4 } else { 1024 };
+
 /// A key and what it stands for.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -98,6 +101,39 @@ impl Entries {
             self.vacant.push(index);
         }
         *entry
+    }
+
+    /// Whether there are many places, and seven of eight are vacant.
+    pub(super) fn is_sparse(&self) -> bool {
+        let used = self.places.len() - self.vacant.len();
+        self.places.capacity() > SMALL && used < self.places.capacity() / 8
+    }
+
+    /// Moves all entries to the first places, in their order, and gives the others back. Each that is `moved` is told with where
+    /// it was and where it is.
+    pub(super) fn close_up(&mut self, mut moved: impl FnMut(&Entry, Index, Index)) {
+        let mut to = 0;
+        for from in 0..self.places.len() as Index {
+            let Some(entry) = self.places[from as usize].take() else {
+                continue;
+            };
+            if from != to {
+                match entry.older {
+                    NONE => self.oldest = to,
+                    older => self.get_mut(older).newer = to,
+                }
+                match entry.newer {
+                    NONE => self.newest = to,
+                    newer => self.get_mut(newer).older = to,
+                }
+                moved(&entry, from, to);
+            }
+            self.places[to as usize] = Some(entry);
+            to += 1;
+        }
+        self.places.truncate(to as usize);
+        self.places.shrink_to(2 * to as usize);
+        self.vacant = Vec::new();
     }
 
     /// Makes it the one used last.

@@ -23,7 +23,7 @@ use std::hash::BuildHasher;
 
 pub(crate) use deadlines::BYTES_OF_DEADLINE;
 use deadlines::Deadlines;
-use entries::{Entries, Entry, Index};
+use entries::{Entries, Entry, Index, SMALL};
 pub(crate) use value::{End, Hash, List, Value};
 
 /// What has happened to keys so far.
@@ -77,6 +77,11 @@ impl Keyspace {
     /// Bytes of memory that were asked for.
     pub(crate) fn bytes(&self) -> usize {
         self.entry_bytes + self.table.allocation_size() + self.entries.bytes() + self.deadlines.bytes()
+    }
+
+    /// Those of them that go with their keys.
+    pub(crate) fn evictable(&self) -> usize {
+        self.entry_bytes
     }
 
     /// Bytes that a new key may need beside its key and value.
@@ -270,9 +275,18 @@ impl Keyspace {
         bytes
     }
 
-    /// Gives room of the table back after many keys have gone.
+    /// Gives room of the table and of the places back after many keys have gone.
     fn shrink(&mut self) {
-        const SMALL: usize = 1024;
+        if self.entries.is_sparse() {
+            let (table, deadlines, hasher) = (&mut self.table, &mut self.deadlines, &self.hasher);
+            self.entries.close_up(|entry, from, to| {
+                if let Some(index) = table.find_mut(hasher.hash_one(&*entry.key), |&index| index == from) {
+                    *index = to;
+                }
+                deadlines.change(from, entry.deadline, None);
+                deadlines.change(to, None, entry.deadline);
+            });
+        }
         if self.table.capacity() > SMALL && self.table.len() < self.table.capacity() / 8 {
             let (entries, hasher) = (&self.entries, &self.hasher);
             self.table.shrink_to(2 * self.table.len(), |&index| {

@@ -128,10 +128,47 @@ fn everything_is_counted_and_given_back() {
         space.table.allocation_size() < 64 << 10,
         "the table has given its room back"
     );
+    assert!(space.entries.bytes() < 64 << 10, "and so have the places");
     space.insert(b"a", Value::string(b"b"), None);
     drop(space.clear());
     assert_eq!(space.bytes(), 0);
     assert_eq!(space.counts.expired, 10_000, "counts are kept");
+}
+
+#[test]
+fn those_who_are_left_of_many_keep_their_order_and_their_ends() {
+    let mut space = Keyspace::new();
+    let key = |number: u32| number.to_le_bytes();
+    for number in 0..10_000 {
+        let deadline = (number % 10 == 0).then_some(u64::from(number) + 1);
+        space.insert(&key(number), Value::string(&key(number)), deadline);
+    }
+    let before = space.bytes();
+    let stays = |number: &u32| number.is_multiple_of(100);
+    // Every second of those who stay has been used after all others.
+    for number in (0..10_000).filter(stays).filter(|number| number % 200 == 0) {
+        space.read(&key(number), 0);
+    }
+    for number in (0..10_000).filter(|number| !stays(number)) {
+        assert!(space.remove(&key(number), 0));
+        if number % 500 == 1 {
+            space.assert_invariants();
+        }
+    }
+    assert!(space.bytes() < before / 20, "{} of {before}", space.bytes());
+    for number in (0..10_000).filter(stays) {
+        let value = string(space.peek(&key(number), 0));
+        assert_eq!(value.as_deref(), Some(key(number).as_slice()));
+        let deadline = space.deadline(&key(number), 0);
+        assert_eq!(deadline, Some(Some(u64::from(number) + 1)));
+    }
+    let order = (0..10_000).filter(|number| number % 200 == 100);
+    for number in order.chain((0..10_000).filter(|number| number % 200 == 0)) {
+        assert!(space.peek(&key(number), 0).is_some());
+        space.evict_oldest();
+        assert!(space.peek(&key(number), 0).is_none(), "{number} was the oldest");
+    }
+    space.assert_invariants();
 }
 
 #[test]
