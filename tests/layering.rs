@@ -85,30 +85,12 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ),
     ("config.rs", "heap", "`Config::apply` is where the options go in"),
     (
-        "cache/mod.rs",
-        "ledger",
-        "a cache passes on to its pool what a request or a refill is for (`Purpose`)",
-    ),
-    ("cache/tests/by_hand.rs", "ledger", "as in `cache/mod.rs`"),
-    ("cache/tests/models.rs", "ledger", "as in `cache/mod.rs`"),
-    (
-        "cache/thread.rs",
-        "ledger",
-        "a thread without a cache passes on to its pool what a request is for (`Purpose`)",
-    ),
-    ("cache/visitor.rs", "ledger", "as in `cache/thread.rs`"),
-    (
-        "cache/behalf.rs",
-        "ledger",
-        "passes on what a request is for (`Purpose`), as `thread.rs` does",
-    ),
-    (
-        "heap.rs",
+        "heap/start.rs",
         "tenant",
         "a fork takes the locks of all layers, the registry's first",
     ),
     (
-        "heap.rs",
+        "heap/start.rs",
         "rebalance",
         "a fork takes the locks of all layers, also of what is beside the path",
     ),

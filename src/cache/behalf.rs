@@ -17,7 +17,7 @@ use core::sync::atomic::Ordering;
 use super::thread::enough_visits;
 use super::{Cache, Thread};
 use crate::base::checks::at;
-use crate::ledger::Purpose;
+use crate::base::purpose::Purpose;
 use crate::pool::Pool;
 use crate::span::{OwnerWord, Tag};
 

@@ -37,8 +37,8 @@ use core::ptr::NonNull;
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use crate::base::checks::at;
+use crate::base::purpose::Purpose;
 use crate::base::sync::const_fn;
-use crate::ledger::Purpose;
 use crate::pool::{FULL, Magazine, Pool, Shared, Slot, capacity, length};
 use crate::size_class::CLASSES;
 use crate::span::{Kind, OwnerWord, Tag};

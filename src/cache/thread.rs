@@ -18,7 +18,7 @@ use super::scopes::{Scope, Scopes};
 use super::{Cache, Threads};
 use crate::base::checks::{abort_with, at};
 use crate::base::lock::{Lock, Rank};
-use crate::ledger::Purpose;
+use crate::base::purpose::Purpose;
 use crate::pool::{Pool, Shared};
 use crate::size_class::block_size;
 use crate::slab::Window;

@@ -10,7 +10,7 @@
 use core::ptr::NonNull;
 
 use super::Thread;
-use crate::ledger::Purpose;
+use crate::base::purpose::Purpose;
 use crate::pool::Pool;
 use crate::size_class::block_size;
 use crate::slab::{LINE, Window, alignment};

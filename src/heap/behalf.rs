@@ -35,9 +35,10 @@ use core::num::NonZero;
 use core::ptr::NonNull;
 
 use super::{HEAP, Need, large_owner, thread};
+use crate::base::purpose::Purpose;
 use crate::base::units::{MAX_REQUEST, PAGE, pages_for};
 use crate::cache::{current, deallocate_shared, set_current};
-use crate::ledger::{Pages, Purpose};
+use crate::ledger::Pages;
 use crate::pool::{LargeRequest, Pool};
 use crate::size_class::class_of;
 use crate::span::Tag;

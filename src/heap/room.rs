@@ -3,7 +3,8 @@
 //! Above: the cold half of the door, handles and arenas, charges, reservations. Below: caches, pools, the ledger.
 
 use super::{Behalf, HEAP, OS, deny, notice, thread};
-use crate::ledger::{Pages, Purpose, Refusal};
+use crate::base::purpose::Purpose;
+use crate::ledger::{Pages, Refusal};
 use crate::os::Os;
 use crate::pool::Pool;
 use crate::slab::slab_pages;

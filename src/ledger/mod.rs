@@ -50,6 +50,7 @@ pub(crate) use waiting::{Waiter, Wanted};
 
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 
+use crate::base::purpose::Purpose;
 use crate::base::sync::{AtomicBool, AtomicU64 as Word, Ordering, array_of, const_fn};
 use crate::base::units::LARGEST_SLAB_PAGES;
 use budget::Budget;
@@ -85,17 +86,6 @@ pub(crate) const CLAIM_UNITS: u32 = 4;
 
 /// An allowance that is none: only limits bind.
 pub(crate) const NO_LEVEL: u64 = u64::MAX;
-
-/// Who asks for a charge.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Purpose {
-    /// Somebody who can be told no.
-    Fallible,
-    /// The global allocator, while there is still something to reclaim.
-    Ambient,
-    /// The global allocator, when there is not: under [`OnLimit::Overdraft`] it may not fail.
-    Insistent,
-}
 
 /// Why a charge was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,7 +6,8 @@
 //! never empty any. What it holds above what it may have, while it is frozen, is therefore withheld from those of its
 //! requests that can be told no; what may not fail gets it all the same.
 
-use super::{Account, Ledger, OnLimit, Pages, Purpose};
+use super::{Account, Ledger, OnLimit, Pages};
+use crate::base::purpose::Purpose;
 
 /// Which part of the pages that a tenant holds is withheld from a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -12,9 +12,9 @@ use core::sync::atomic::Ordering;
 
 use super::{Pool, Shared, SpanRequest};
 use crate::base::checks::abort_with;
+use crate::base::purpose::Purpose;
 use crate::base::units::{PAGE, pages_for};
 use crate::config::Fit;
-use crate::ledger::Purpose;
 use crate::span::{Kind, MAX_ALIGNED_SPAN_PAGES, MAX_SPAN_PAGES, OwnerWord, Span, Tag};
 
 /// Where a block above the size classes lies.

@@ -34,8 +34,9 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::base::checks::at;
 use crate::base::lock::{Lock, Rank};
+use crate::base::purpose::Purpose;
 use crate::base::sync::const_fn;
-use crate::ledger::{Account, Ledger, Pages, Purpose, Refusal};
+use crate::ledger::{Account, Ledger, Pages, Refusal};
 use crate::os::Os;
 use crate::size_class::{CLASSES, block_size};
 use crate::slab::{LineSet, Quarter, slab_pages};

@@ -13,9 +13,9 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use super::{Pool, Shared, SpanRequest};
+use crate::base::purpose::Purpose;
 use crate::base::units::NURSERY_PAGES;
 use crate::config::Fit;
-use crate::ledger::Purpose;
 use crate::size_class::block_size;
 use crate::slab::{LINE, LineSet, MAX_LINES, Quarter, alignment};
 use crate::span::Kind;

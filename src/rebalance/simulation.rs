@@ -15,8 +15,9 @@ use super::guarded::Guarded;
 use super::policy::SharePolicy;
 use super::solver::Settings;
 use super::world::{Place, World};
+use crate::base::purpose::Purpose;
 use crate::base::units::pages_within;
-use crate::ledger::{Account, FIRST_SPAN, GROUPS, Group, Ledger, NO_LIMIT, Pages, Purpose};
+use crate::ledger::{Account, FIRST_SPAN, GROUPS, Group, Ledger, NO_LIMIT, Pages};
 use crate::span::Tag;
 
 pub use crate::ledger::OnLimit;

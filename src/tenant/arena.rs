@@ -42,10 +42,10 @@ use core::fmt;
 use core::ptr::NonNull;
 
 use super::{Tenant, TenantId};
+use crate::base::purpose::Purpose;
 use crate::base::units::SEGMENT;
 use crate::error::Error;
 use crate::heap::Behalf;
-use crate::ledger::Purpose;
 use chunks::Chunk;
 
 /// Where `low` and `high` of an arena without a chunk are: no memory, but aligned as much as a segment is.

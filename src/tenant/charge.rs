@@ -1,10 +1,11 @@
 //! Memory that a tenant holds outside this allocator, or is about to: counted, and refused like any other.
 
 use super::{Tenant, TenantId};
+use crate::base::purpose::Purpose;
 use crate::base::units::{bytes_in, pages_around};
 use crate::error::Error;
 use crate::heap::{self, Behalf, Need};
-use crate::ledger::{Account, Granted, Ledger, NO_LIMIT, Pages, Purpose, Refusal};
+use crate::ledger::{Account, Granted, Ledger, NO_LIMIT, Pages, Refusal};
 use crate::pool::Pool;
 use crate::span::Tag;
 

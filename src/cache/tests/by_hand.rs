@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::vec::Vec;
 
 use super::super::*;
-use crate::ledger::Purpose;
+use crate::base::purpose::Purpose;
 use crate::os::simulated::World;
 
 const CLASS: usize = 3;

@@ -5,8 +5,8 @@ use core::ptr::NonNull;
 
 use loom::thread;
 
+use crate::base::purpose::Purpose;
 use crate::cache::{Thread, Threads};
-use crate::ledger::Purpose;
 use crate::os::simulated::World;
 use crate::pool::Pool;
 use crate::span::{OwnerWord, Tag};

@@ -3,10 +3,10 @@
 use core::ptr::NonNull;
 
 use super::Heap;
+use crate::base::purpose::Purpose;
 use crate::base::units::{PAGE, pages_for};
 use crate::cache::{Thread, deallocate_shared};
 use crate::fuzzing::bytes::{fill, stranger};
-use crate::ledger::Purpose;
 use crate::pool::{LargeRequest, owner_of_large};
 use crate::size_class::{block_size, class_of};
 use crate::span::{OwnerWord, Tag};

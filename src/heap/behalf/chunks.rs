@@ -13,9 +13,10 @@ use core::ptr::NonNull;
 
 use super::super::{HEAP, large_owner, thread};
 use super::{Behalf, Need, give_large};
+use crate::base::purpose::Purpose;
 use crate::base::units::{MAX_REQUEST, PAGE, pages_for};
 use crate::cache::{Thread, current, set_current};
-use crate::ledger::{Pages, Purpose};
+use crate::ledger::Pages;
 use crate::pool::LargeRequest;
 use crate::size_class::{MAX_SMALL, class_of};
 use crate::span::Tag;

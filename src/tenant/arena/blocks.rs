@@ -21,7 +21,7 @@ use core::ptr::NonNull;
 use super::super::allocator::impl_allocator;
 use super::chunks::{Chunk, head, least_bytes};
 use super::{Arena, End, at};
-use crate::ledger::Purpose;
+use crate::base::purpose::Purpose;
 
 impl Arena {
     #[inline(always)]

@@ -11,10 +11,10 @@ use core::ptr::NonNull;
 
 use super::super::charge;
 use super::{Arena, End};
+use crate::base::purpose::Purpose;
 use crate::base::units::PAGE;
 use crate::error::Error;
 use crate::heap::{self, ChunkRequest, Piece};
-use crate::ledger::Purpose;
 use crate::size_class::class_of;
 
 /// The first chunk. A page is the least that an arena without a cache can be charged; one that is at hand costs

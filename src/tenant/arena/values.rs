@@ -8,8 +8,8 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 
 use super::{Arena, End};
+use crate::base::purpose::Purpose;
 use crate::error::Error;
-use crate::ledger::Purpose;
 
 #[allow(
     clippy::mut_from_ref,
