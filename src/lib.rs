@@ -4,6 +4,10 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(allocator_api, feature(allocator_api))]
 #![cfg_attr(loom, allow(dead_code, unused_imports))] // Models use parts.
+#![cfg_attr(
+    not(any(feature = "allocator-api2-02", feature = "allocator-api2-04", allocator_api)),
+    allow(dead_code, unused_imports, unused_macros) // Without a trait nobody asks for blocks.
+)]
 
 extern crate alloc;
 extern crate std;

@@ -16,16 +16,6 @@
 //! (**Seen**, `cache/parking.rs`). Whoever has a block keeps the pool the tenant's by that. Whether the tenant has
 //! retired is asked with every request for new memory.
 
-#![cfg_attr(
-    not(any(feature = "allocator-api2-02", feature = "allocator-api2-04", allocator_api)),
-    allow(
-        dead_code,
-        unused_imports,
-        unused_macros,
-        reason = "without a trait nobody asks for blocks"
-    )
-)]
-
 mod chunks;
 
 pub(crate) use chunks::{ChunkRequest, Piece};

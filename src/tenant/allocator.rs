@@ -5,15 +5,6 @@
 //! One implementation, three traits: `allocator-api2` 0.2 and 0.4, and the standard library's. They have the same
 //! methods, so [`impl_allocator!`] writes all of them, for arenas as well.
 
-#![cfg_attr(
-    not(any(feature = "allocator-api2-02", feature = "allocator-api2-04", allocator_api)),
-    allow(
-        dead_code,
-        unused_imports,
-        unused_macros,
-        reason = "without a trait nobody asks for blocks"
-    )
-)]
 #![allow(unsafe_code)] // Implements `Allocator`, and passes on what its callers promise.
 
 use core::alloc::Layout;

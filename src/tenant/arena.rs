@@ -20,15 +20,6 @@
 //! - **High up**: neither is below [`SEGMENT`], so that up to that many bytes can be subtracted before a comparison.
 //! - **Newest**: `chunk` leads to every chunk; nothing but `chunk` leads to the newest one, so it may be moved.
 
-#![cfg_attr(
-    not(any(feature = "allocator-api2-02", feature = "allocator-api2-04", allocator_api)),
-    allow(
-        dead_code,
-        unused_imports,
-        unused_macros,
-        reason = "without a trait nobody asks for blocks"
-    )
-)]
 #![allow(unsafe_code)] // Cuts values and blocks out of chunks, and keeps the chunks in a list through themselves.
 
 mod blocks;

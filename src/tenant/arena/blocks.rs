@@ -5,16 +5,6 @@
 //! **Last**: a block that ends at `low` is the last one of the newest chunk. Blocks elsewhere end elsewhere: an older
 //! chunk cannot reach past the head of the newest, and a value begins at `high` or above.
 
-#![cfg_attr(
-    not(any(feature = "allocator-api2-02", feature = "allocator-api2-04", allocator_api)),
-    allow(
-        dead_code,
-        unused_imports,
-        unused_macros,
-        reason = "without a trait nobody asks for blocks"
-    )
-)]
-
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
