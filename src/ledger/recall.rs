@@ -18,7 +18,7 @@ pub(crate) struct Recall {
 
 impl Recall {
     /// None of them.
-    pub(crate) const NOTHING: Self = Self { pages: 0, of: 1 };
+    pub(crate) const NOTHING: Self = Self { pages: 0, of: 0 };
 
     /// Of all that it holds.
     #[cfg(feature = "simulation")]
@@ -28,10 +28,9 @@ impl Recall {
 
     /// Of `pages` that it holds, rounded down.
     pub(crate) fn part_of(self, pages: u32) -> u32 {
-        match self.pages {
-            0 => 0,
-            recalled => (u128::from(pages) * u128::from(recalled) / u128::from(self.of)) as u32,
-        }
+        // Both are pages of an account, of which there are fewer than 2^32.
+        let part = (u64::from(pages) * self.pages).checked_div(self.of);
+        part.map_or(0, |part| part as u32)
     }
 }
 
@@ -46,7 +45,7 @@ impl Ledger {
         let may_have = self.allowance(account).max(account.entitlement());
         Recall {
             pages: charged.saturating_sub(may_have),
-            of: charged.max(1),
+            of: charged,
         }
     }
 }

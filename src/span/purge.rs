@@ -43,7 +43,8 @@ impl Spans {
         // Relaxed: as in `configure`.
         let delay = self.purge_delay_ms.load(Ordering::Relaxed);
         let mut state = self.state.lock();
-        let is_due = now.saturating_sub(state.last_purge_ms) >= (delay / LOOKS_PER_DELAY).max(1);
+        let is_late = now.saturating_sub(state.last_purge_ms) >= (delay / LOOKS_PER_DELAY).max(1);
+        let is_due = core::mem::take(&mut state.is_purge_unfinished) || is_late;
         if is_due {
             state.last_purge_ms = now;
         }
@@ -53,7 +54,7 @@ impl Spans {
             let has_aged = |idle_since: u64| now.saturating_sub(idle_since) >= delay;
             let purged = self.purge_idle(has_aged, usize::MAX, segments);
             if purged.segments == segments {
-                self.state.lock().last_purge_ms = 0;
+                self.state.lock().is_purge_unfinished = true;
             }
         }
     }

@@ -62,6 +62,8 @@ pub(super) struct State {
     /// Address space in chunks and mappings, in segments.
     pub(super) mapped_segments: usize,
     pub(super) last_purge_ms: u64,
+    /// Whether the last look left something that has aged for the next give.
+    pub(super) is_purge_unfinished: bool,
     /// Counts gives between looks at the clock.
     gives: u32,
 }
@@ -87,6 +89,7 @@ impl Spans {
                         map: Map::new(),
                         mapped_segments: 0,
                         last_purge_ms: 0,
+                        is_purge_unfinished: false,
                         gives: 0,
                     },
                 ),
@@ -153,7 +156,7 @@ impl Spans {
         };
         let is_idle = state.records.give(id, page, span.pages(), || self.os.now_ms());
         state.gives = state.gives.wrapping_add(1);
-        let is_due = is_idle || state.gives.is_multiple_of(GIVES_PER_LOOK);
+        let is_due = is_idle || state.is_purge_unfinished || state.gives.is_multiple_of(GIVES_PER_LOOK);
         drop(state);
         if is_due {
             self.purge_some_aged();
