@@ -22,7 +22,6 @@
 //!  credit.rs     who lent and who borrowed, over time
 //!  restoration.rs  when what was lent will be back
 //!  plan.rs       which free pages move
-//!  lending.rs    who lives on whose memory
 //!  policy/       what tenants will need
 //! ```
 
@@ -46,7 +45,6 @@ mod gauges;
 mod groups;
 mod guarded;
 mod known;
-mod lending;
 mod member;
 mod plan;
 mod pressure;
@@ -67,7 +65,6 @@ mod world;
 mod tests;
 
 pub use driver::{Rebalancer, RebalancerHandle};
-pub use lending::Who;
 pub use plan::TransferReason;
 pub use pressure::Pressure;
 pub use round_report::{EntitlementChange, ProtectedMoves, RoundReport, Transfer};
@@ -75,7 +72,6 @@ pub use subscriptions::{PressureEvent, Subscription};
 
 pub(crate) use driver::maintain;
 pub(crate) use gauges::{last_round_ns, lending as sums_of_lending, rounds};
-pub(crate) use lending::{Division, LINES as LENDING_LINES, Table as LendingTable, satisfaction};
 pub(crate) use pressure::of_account as pressure_of;
 
 use core::sync::atomic::Ordering;
