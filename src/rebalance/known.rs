@@ -5,12 +5,10 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use super::contract::Contract;
 use super::control::Control;
 use super::guarded::Guarded;
-use super::member::Reading;
 use super::policy::Estimate;
-use super::solver::Solver;
+use super::solver::{Contract, Reading, Solver};
 use super::world::{Place, World};
 use crate::ledger::{Account, GROUPS, NO_LEVEL, Pages, Wanted};
 use crate::span::Tag;

@@ -11,17 +11,7 @@
 //!  asking.rs     whom to ask for memory                   ─▶ subscriptions.rs  who is told
 //!  round_report.rs, gauges.rs  what was done                  simulation.rs     rounds where nothing is real
 //!  ──────────────────────────────────────────────────────
-//!  round.rs      one round, step by step                  ┐
-//!  solver.rs     what is remembered between rounds        │ the frame
-//!  member.rs     one tenant of it                         │
-//!  groups.rs     the groups of them                       ┘
-//!  contract.rs   entitlements: group first, then tenant   ─▶ fill.rs      water-filling in whole pages
-//!  demand.rs     what a tenant would use                  ─▶ estimate.rs  what a policy said, made safe
-//!  protect.rs    what of an entitlement is not lent       ─▶ decay.rs     half-lives in whole numbers
-//!  allowance.rs  the rest, by weight                      ─▶ buckets.rs   sums and orders over thousands
-//!  credit.rs     who lent and who borrowed, over time
-//!  restoration.rs  when what was lent will be back
-//!  plan.rs       which free pages move
+//!  solver.rs     numbers in, plan out                     ─▶ solver/        its parts
 //!  policy/       what tenants will need
 //! ```
 
@@ -29,29 +19,15 @@
 
 pub mod policy;
 
-mod allowance;
 mod asking;
-mod buckets;
 mod clock;
-mod contract;
 mod control;
-mod credit;
-mod decay;
-mod demand;
 mod driver;
-mod estimate;
-mod fill;
 mod gauges;
-mod groups;
 mod guarded;
 mod known;
-mod member;
-mod plan;
 mod pressure;
-mod protect;
 mod publish;
-mod restoration;
-mod round;
 mod round_report;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
@@ -61,13 +37,10 @@ mod solver;
 mod subscriptions;
 mod world;
 
-#[cfg(test)]
-mod tests;
-
 pub use driver::{Rebalancer, RebalancerHandle};
-pub use plan::TransferReason;
 pub use pressure::Pressure;
 pub use round_report::{EntitlementChange, ProtectedMoves, RoundReport, Transfer};
+pub use solver::TransferReason;
 pub use subscriptions::{PressureEvent, Subscription};
 
 pub(crate) use driver::maintain;

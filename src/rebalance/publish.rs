@@ -8,11 +8,9 @@
 
 use alloc::vec::Vec;
 
-use super::allowance::{FRACTION, Level};
 use super::control::Control;
-use super::round::Decisions;
 use super::round_report::{ProtectedMoves, RoundReport, Transfer};
-use super::solver::Solver;
+use super::solver::{Decisions, FRACTION, Level, Solver};
 use super::world::{Place, Process, World};
 use crate::base::units::bytes_in;
 use crate::ledger::{Account, CLAIM_UNITS, FIRST_SPAN, GROUPS, LEVEL_SHIFT, Ledger, NO_LEVEL, Pages};

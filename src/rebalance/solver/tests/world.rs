@@ -9,7 +9,7 @@ use super::super::contract::{Contract, GroupId};
 use super::super::member::Reading;
 use super::super::policy::Estimate;
 use super::super::round::Decisions;
-use super::super::solver::{Settings, Solver};
+use super::super::{Settings, Solver};
 
 pub(super) const ROUND: Duration = Duration::from_millis(100);
 

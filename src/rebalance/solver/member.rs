@@ -6,6 +6,7 @@
 
 use core::time::Duration;
 
+use super::Settings;
 use super::allowance::{Level, Want, allowance};
 use super::contract::Party;
 use super::credit::{Credit, LentShare};
@@ -16,7 +17,6 @@ use super::fill::MOST;
 use super::policy;
 use super::protect::{FIRST_PAGES, SLOW, Usage, active, wish};
 use super::restoration::{CHURN_HALF_LIFE, Churn};
-use super::solver::Settings;
 
 /// How fast it is forgotten how well a tenant was foreseen.
 const ERROR_HALF_LIFE: Duration = Duration::from_secs(60);
