@@ -135,7 +135,7 @@ const ARITHMETIC_TESTS: &str = "rebalance/solver/tests";
 const ARITHMETIC_MAY_NAME: &[(&[&str], &[&str])] = &[
     (&[], &["base", "ledger", "rebalance"]),
     (&["base"], &["units"]),
-    (&["ledger"], &["CLAIM_UNITS"]),
+    (&["ledger"], &["CLAIM_UNITS", "Level"]),
     (&["rebalance"], &["policy"]),
 ];
 

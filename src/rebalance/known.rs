@@ -10,7 +10,7 @@ use super::guarded::Guarded;
 use super::policy::Estimate;
 use super::solver::{Contract, Reading, Solver};
 use super::world::{Place, World};
-use crate::ledger::{Account, GROUPS, NO_LEVEL, Pages, Wanted};
+use crate::ledger::{Account, GROUPS, Level, Pages, Wanted};
 use crate::span::Tag;
 use crate::tenant::TenantId;
 
@@ -97,7 +97,7 @@ impl Control {
                     }
                     solver.remove_group(number);
                     // The next one with this number begins without.
-                    world.ledger().publish_level(number, NO_LEVEL);
+                    world.ledger().publish_level(number, Level::UNLIMITED);
                 }
             }
         }

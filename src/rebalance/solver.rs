@@ -47,7 +47,6 @@ mod round;
 #[cfg(test)]
 mod tests;
 
-pub(super) use allowance::{FRACTION, Level};
 pub(super) use contract::Contract;
 pub(super) use member::Reading;
 pub use plan::TransferReason;
@@ -60,6 +59,7 @@ use core::time::Duration;
 
 use super::policy;
 use crate::base::units::LARGEST_SLAB_PAGES;
+use crate::ledger::Level;
 use allowance::{Lists, Room, Want, Wants};
 use buckets::{BUCKETS, Ranking};
 use contract::{GroupId, Party};

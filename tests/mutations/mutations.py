@@ -349,7 +349,7 @@ MUTATIONS = [
      "        solver.found_claim(id, account.claim());\n", "",
      "rounds", "urgency_outlives_a_weight_that_is_set_again"),
     ("a group leaves its level to the next", "rebalance/known.rs",
-     "world.ledger().publish_level(number, NO_LEVEL);", "let _ = NO_LEVEL;",
+     "world.ledger().publish_level(number, Level::UNLIMITED);", "let _ = Level::UNLIMITED;",
      "rounds", "a_group_that_goes_takes_all_that_is_known_of_it_along"),
     ("members of a group keep what is protected beyond its limit", "tenant/registry/groups.rs",
      "if account.room() < 0 {", "if account.room() < i64::MIN + 1 {",

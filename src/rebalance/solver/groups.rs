@@ -12,11 +12,12 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::allowance::{Level, Lists, Room, Want, Wants};
+use super::allowance::{Lists, Room, Want, Wants};
 use super::contract::{Contract, GroupId};
 use super::estimate;
 use super::fill::MOST;
 use super::member::Part;
+use crate::ledger::Level;
 
 /// A group of tenants.
 #[derive(Debug)]

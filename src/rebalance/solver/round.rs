@@ -22,13 +22,13 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
 
-use super::allowance::Level;
 use super::contract::{GroupId, entitlements};
 use super::decay::ONE;
 use super::member::Member;
 use super::plan::{Bounds, Donor, Receiver, Transfer, TransferReason, transfers};
 use super::restoration::eta;
 use super::{Solver, Stale};
+use crate::ledger::Level;
 
 /// Wishes that a round raises besides those of tenants it observed, and receivers that it plans for.
 const RECEIVERS: usize = 128;
