@@ -1,4 +1,5 @@
-//! Promise: the arrows of the map (ARCHITECTURE.md) and the list of places for `unsafe` (docs/safety.md) hold in the source.
+//! Promise: the arrows of the map (ARCHITECTURE.md) and the list of places for `unsafe` (docs/safety.md) hold in the source,
+//! and what a round decides is plain arithmetic.
 //!
 //! A text scan, not a compiler: it splits each file of `src/` into words, apart from comments and strings, and looks
 //! at paths that start with `crate` or leave their folder by `super`. What it cannot see (a path that a macro puts
@@ -124,6 +125,23 @@ const UNSAFE_PLACES: &[&str] = &[
 /// Modules that say `forbid(unsafe_code)` themselves, so that the compiler keeps it too.
 const UNSAFE_FORBIDDEN: &[&str] = &["integrations", "ledger", "rebalance", "report"];
 
+/// The arithmetic of rounds: a module that has no lock, no atomic and no clock, so that a plan follows from numbers alone.
+const ARITHMETIC: &str = "rebalance/solver";
+
+/// Its tests, which may look how long it takes.
+const ARITHMETIC_TESTS: &str = "rebalance/solver/tests";
+
+/// What it names of the modules that have more to them than arithmetic; of others it names nothing.
+const ARITHMETIC_MAY_NAME: &[(&[&str], &[&str])] = &[
+    (&[], &["base", "ledger", "rebalance"]),
+    (&["base"], &["units"]),
+    (&["ledger"], &["CLAIM_UNITS", "Level"]),
+    (&["rebalance"], &["policy"]),
+];
+
+/// Words that stand for locks, atomics and clocks, wherever they come from.
+const NO_ARITHMETIC: &[&str] = &["sync", "cell", "thread", "Instant", "SystemTime"];
+
 /// How many lines of code may stand between a `SAFETY:` comment and what it is about.
 const SAFETY_LINES: usize = 6;
 
@@ -151,6 +169,11 @@ fn every_unsafe_block_and_impl_says_why_it_is_sound() {
 #[test]
 fn the_side_of_the_path_forbids_unsafe() {
     refuse(&sources(), unsafe_forbidden);
+}
+
+#[test]
+fn rounds_are_plain_arithmetic() {
+    refuse(&sources(), arithmetic);
 }
 
 #[test]
@@ -294,6 +317,31 @@ fn unsafe_forbidden(sources: &[Source]) -> Vec<String> {
         .any(|source| source.path == "lib.rs" && source.contains("#![deny(unsafe_code)]"))
     {
         mistakes.push("lib.rs does not say #![deny(unsafe_code)]".into());
+    }
+    mistakes
+}
+
+fn arithmetic(sources: &[Source]) -> Vec<String> {
+    let mut mistakes = Vec::new();
+    let inside = sources
+        .iter()
+        .filter(|source| covers(ARITHMETIC, source) && !covers(ARITHMETIC_TESTS, source));
+    for source in inside {
+        for (place, may) in ARITHMETIC_MAY_NAME {
+            for (name, line) in source.names_of(place) {
+                if !may.contains(&name.as_str()) {
+                    let from = place.join("::");
+                    mistakes.push(format!(
+                        "{}:{line}: `{name}` of `crate::{from}` is no arithmetic",
+                        source.path
+                    ));
+                }
+            }
+        }
+        for word in NO_ARITHMETIC {
+            let lines = source.lines_of(word);
+            mistakes.extend(lines.map(|line| format!("{}:{line}: `{word}` is no arithmetic", source.path)));
+        }
     }
     mistakes
 }

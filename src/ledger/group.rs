@@ -6,7 +6,7 @@
 
 use super::budget::Budget;
 use super::holding::Holding;
-use super::{NO_LEVEL, NO_LIMIT, Pages, Refusal, signed};
+use super::{Level, NO_LIMIT, Pages, Refusal, signed};
 use crate::base::sync::{AtomicBool, AtomicU64 as Word, Ordering, const_fn};
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -20,7 +20,7 @@ pub(crate) struct Group {
     limit: AtomicU64,
     reservation: AtomicU64,
     weight: AtomicU32,
-    /// The allowance of its members, as [`Ledger`](super::Ledger)'s of all others. Written by the rebalancer.
+    /// The [`Level`] of its members. Written by the rebalancer.
     pub(super) level: AtomicU64,
     /// Whether a member below his own allowance was refused, and no round has found since that all have theirs: then the
     /// others' bind in what is kept, too.
@@ -37,7 +37,7 @@ impl Group {
                 limit: AtomicU64::new(NO_LIMIT),
                 reservation: AtomicU64::new(0),
                 weight: AtomicU32::new(100),
-                level: AtomicU64::new(NO_LEVEL),
+                level: AtomicU64::new(Level::UNLIMITED.0),
                 is_contended: AtomicBool::new(false),
                 is_used: AtomicBool::new(false),
             }

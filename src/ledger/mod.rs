@@ -36,6 +36,7 @@ mod budget;
 mod dirty;
 mod group;
 mod holding;
+mod level;
 mod overdraft;
 mod published;
 mod recall;
@@ -45,6 +46,7 @@ pub(crate) use account::Account;
 pub use account::OnLimit;
 pub(crate) use group::{GROUPS, Group};
 pub(crate) use holding::MOST_CHARGED;
+pub(crate) use level::Level;
 pub(crate) use recall::Recall;
 pub(crate) use waiting::{Waiter, Wanted};
 
@@ -75,17 +77,11 @@ pub(crate) const DONORS: usize = 32;
 /// Tenants among whom a refusal looks for those who hold most above their entitlements.
 pub(crate) const HOLDERS: usize = 16;
 
-/// log2 of the parts of a page in which the allowance for each unit of a claim is told.
-pub(crate) const LEVEL_SHIFT: u32 = 24;
-
 /// What every tenant is protected from its first moment, as far as there is something: its nursery's first page.
 pub(crate) const FIRST_SPAN: Pages = 1;
 
 /// Units of a claim in one of weight: quarters, so that the smallest weight at the smallest urgency is one.
 pub(crate) const CLAIM_UNITS: u32 = 4;
-
-/// An allowance that is none: only limits bind.
-pub(crate) const NO_LEVEL: u64 = u64::MAX;
 
 /// Why a charge was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,7 +113,7 @@ pub(crate) struct Ledger {
     surplus: Budget,
     /// The sum of all accounts' overdraft.
     overdraft: Word,
-    /// The allowance above what is protected, for each unit of a claim, in parts of a page. Written by the rebalancer.
+    /// The [`Level`] of those without a group. Written by the rebalancer.
     level: AtomicU64,
     /// Pages to be protected for lenders that were not there in the last round: what comes back is theirs first. Written by
     /// the rebalancer, and by lenders that take of it.
@@ -149,7 +145,7 @@ impl Ledger {
                 capacity: AtomicU64::new(NO_LIMIT),
                 surplus: Budget::new(UNBOUNDED),
                 overdraft: Word::new(0),
-                level: AtomicU64::new(NO_LEVEL),
+                level: AtomicU64::new(Level::UNLIMITED.0),
                 owed: AtomicU64::new(0),
                 is_contended: AtomicBool::new(false),
                 watermark: AtomicU64::new(0),

@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use super::{Account, LEVEL_SHIFT, Ledger, NO_LEVEL, NO_LIMIT, Pages};
+use super::{Account, Ledger, Level, Pages};
 use crate::base::sync::Ordering;
 
 impl Ledger {
@@ -75,13 +75,12 @@ impl Ledger {
 
     // --- What was decided ---
 
-    /// Publishes the allowance for each unit of a claim, in 2^-[`LEVEL_SHIFT`] pages, or [`NO_LEVEL`]: for the tenants of
-    /// a group, or for those without one (0).
-    pub(crate) fn publish_level(&self, group: u16, level: u64) {
+    /// Publishes the level of allowances: for the tenants of a group, or for those without one (0).
+    pub(crate) fn publish_level(&self, group: u16, level: Level) {
         // Relaxed: as in `take`.
         match self.group(group) {
-            Some(group) => group.level.store(level, Ordering::Relaxed),
-            None => self.level.store(level, Ordering::Relaxed),
+            Some(group) => group.level.store(level.0, Ordering::Relaxed),
+            None => self.level.store(level.0, Ordering::Relaxed),
         }
     }
 
@@ -189,13 +188,8 @@ impl Ledger {
     pub(crate) fn allowance(&self, account: &Account) -> Pages {
         let level = self.group_of(account).map_or(&self.level, |group| &group.level);
         // Relaxed: as in `take`.
-        let level = level.load(Ordering::Relaxed);
-        if level == NO_LEVEL {
-            return account.limit();
-        }
-        let share = (u128::from(account.claim()) * u128::from(level)) >> LEVEL_SHIFT;
-        let share = Pages::try_from(share).unwrap_or(NO_LIMIT);
+        let level = Level(level.load(Ordering::Relaxed));
         let protected = account.protected().max(account.wish());
-        protected.saturating_add(share).min(account.limit())
+        level.allowance(account.limit(), protected, account.claim())
     }
 }

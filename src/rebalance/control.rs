@@ -22,14 +22,11 @@ use core::time::Duration;
 
 use super::asking::Asked;
 use super::clock::Clock;
-use super::contract::Contract;
 use super::guarded::Guarded;
 use super::known::{Known, Waiting};
-use super::member::Reading;
 use super::policy::Observation;
-use super::round::Decisions;
 use super::round_report::{EntitlementChange, RoundReport};
-use super::solver::{Settings, Solver};
+use super::solver::{Contract, Decisions, Reading, Settings, Solver};
 use super::subscriptions::Subscribers;
 use super::world::{Place, World};
 use super::{Pressure, pressure};

@@ -5,14 +5,12 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use super::contract::Contract;
 use super::control::Control;
 use super::guarded::Guarded;
-use super::member::Reading;
 use super::policy::Estimate;
-use super::solver::Solver;
+use super::solver::{Contract, Reading, Solver};
 use super::world::{Place, World};
-use crate::ledger::{Account, GROUPS, NO_LEVEL, Pages, Wanted};
+use crate::ledger::{Account, GROUPS, Level, Pages, Wanted};
 use crate::span::Tag;
 use crate::tenant::TenantId;
 
@@ -99,7 +97,7 @@ impl Control {
                     }
                     solver.remove_group(number);
                     // The next one with this number begins without.
-                    world.ledger().publish_level(number, NO_LEVEL);
+                    world.ledger().publish_level(number, Level::UNLIMITED);
                 }
             }
         }

@@ -11,18 +11,7 @@
 //!  asking.rs     whom to ask for memory                   ─▶ subscriptions.rs  who is told
 //!  round_report.rs, gauges.rs  what was done                  simulation.rs     rounds where nothing is real
 //!  ──────────────────────────────────────────────────────
-//!  round.rs      one round, step by step                  ┐
-//!  solver.rs     what is remembered between rounds        │ the frame
-//!  member.rs     one tenant of it                         │
-//!  groups.rs     the groups of them                       ┘
-//!  contract.rs   entitlements: group first, then tenant   ─▶ fill.rs      water-filling in whole pages
-//!  demand.rs     what a tenant would use                  ─▶ estimate.rs  what a policy said, made safe
-//!  protect.rs    what of an entitlement is not lent       ─▶ decay.rs     half-lives in whole numbers
-//!  allowance.rs  the rest, by weight                      ─▶ buckets.rs   sums and orders over thousands
-//!  credit.rs     who lent and who borrowed, over time
-//!  restoration.rs  when what was lent will be back
-//!  plan.rs       which free pages move
-//!  lending.rs    who lives on whose memory
+//!  solver.rs     numbers in, plan out                     ─▶ solver/        its parts
 //!  policy/       what tenants will need
 //! ```
 
@@ -30,30 +19,15 @@
 
 pub mod policy;
 
-mod allowance;
 mod asking;
-mod buckets;
 mod clock;
-mod contract;
 mod control;
-mod credit;
-mod decay;
-mod demand;
 mod driver;
-mod estimate;
-mod fill;
 mod gauges;
-mod groups;
 mod guarded;
 mod known;
-mod lending;
-mod member;
-mod plan;
 mod pressure;
-mod protect;
 mod publish;
-mod restoration;
-mod round;
 mod round_report;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
@@ -63,19 +37,14 @@ mod solver;
 mod subscriptions;
 mod world;
 
-#[cfg(test)]
-mod tests;
-
 pub use driver::{Rebalancer, RebalancerHandle};
-pub use lending::Who;
-pub use plan::TransferReason;
 pub use pressure::Pressure;
 pub use round_report::{EntitlementChange, ProtectedMoves, RoundReport, Transfer};
+pub use solver::TransferReason;
 pub use subscriptions::{PressureEvent, Subscription};
 
 pub(crate) use driver::maintain;
 pub(crate) use gauges::{last_round_ns, lending as sums_of_lending, rounds};
-pub(crate) use lending::{Division, LINES as LENDING_LINES, Table as LendingTable, satisfaction};
 pub(crate) use pressure::of_account as pressure_of;
 
 use core::sync::atomic::Ordering;

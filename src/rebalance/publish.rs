@@ -8,14 +8,12 @@
 
 use alloc::vec::Vec;
 
-use super::allowance::{FRACTION, Level};
 use super::control::Control;
-use super::round::Decisions;
 use super::round_report::{ProtectedMoves, RoundReport, Transfer};
-use super::solver::Solver;
+use super::solver::{Decisions, Solver};
 use super::world::{Place, Process, World};
 use crate::base::units::bytes_in;
-use crate::ledger::{Account, CLAIM_UNITS, FIRST_SPAN, GROUPS, LEVEL_SHIFT, Ledger, NO_LEVEL, Pages};
+use crate::ledger::{Account, CLAIM_UNITS, FIRST_SPAN, GROUPS, Ledger, Level, Pages};
 use crate::tenant::TenantId;
 
 /// Shares that are moved under one hold of the registry: some ten microseconds.
@@ -51,13 +49,13 @@ impl Control {
         if !is_regular {
             lift(ledger);
         } else if is_first {
-            ledger.publish_level(0, published(solver.level));
+            ledger.publish_level(0, solver.level);
             for (group, of_group) in solver.groups.iter() {
-                ledger.publish_level(group, published(of_group.level));
+                ledger.publish_level(group, of_group.level);
             }
         } else {
             for (group, level) in &decisions.levels {
-                ledger.publish_level(group.unwrap_or(0), published(*level));
+                ledger.publish_level(group.unwrap_or(0), *level);
             }
         }
         // 4. Whose frees flow back. Nobody would end that either.
@@ -196,16 +194,10 @@ impl Control {
     }
 }
 
-/// A level as the accounts read it. Both count by the same units of a claim, in parts of a page.
-fn published(level: Level) -> u64 {
-    const _: () = assert!(LEVEL_SHIFT == FRACTION && NO_LEVEL == Level::UNLIMITED.0);
-    level.0
-}
-
 /// Has no allowance bind and nothing kept for lenders, where no round would say when to end it.
 pub(super) fn lift(ledger: &Ledger) {
     ledger.publish_owed(0);
-    (0..GROUPS as u16).for_each(|group| ledger.publish_level(group, NO_LEVEL));
+    (0..GROUPS as u16).for_each(|group| ledger.publish_level(group, Level::UNLIMITED));
     ledger.end_contention();
 }
 

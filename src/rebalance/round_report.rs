@@ -7,7 +7,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::Pressure;
-use super::plan::TransferReason;
+use super::TransferReason;
 use crate::error::HumanBytes;
 use crate::tenant::{self, TenantId};
 

@@ -1,12 +1,26 @@
 //! The solver's memory between rounds: tenants, groups, and the sums that make a round cheap.
 //!
-//! Above: the driver, which has the clock, the accounts and the policy. Below: everything else in `rebalance/`.
+//! Above: `control.rs`, which has the clock, the accounts and the policy. Below: `solver/`, which names nothing above it but
+//! what a policy answers. There is no lock, atomic or clock in any of it (`tests/layering.rs`).
 //!
 //! ```text
 //!  join, change, leave ──▶ ┌────────┐
 //!  begin ◀── who is due ── │ Solver │
 //!  observe ── reading ───▶ │        │ ── decide ──▶ Decisions ──▶ applied to the accounts
 //!  granted ◀───────────────└────────┘ ◀─────────────────────────── what came of the wishes
+//! ```
+//!
+//! ```text
+//!  round.rs      one round, step by step                  ┐
+//!  member.rs     one tenant                               │ the frame
+//!  groups.rs     the groups of them                       ┘
+//!  contract.rs   entitlements: group first, then tenant   ─▶ fill.rs      water-filling in whole pages
+//!  demand.rs     what a tenant would use                  ─▶ estimate.rs  what a policy said, made safe
+//!  protect.rs    what of an entitlement is not lent       ─▶ decay.rs     half-lives in whole numbers
+//!  allowance.rs  the rest, by weight                      ─▶ buckets.rs   sums and orders over thousands
+//!  credit.rs     who lent and who borrowed, over time
+//!  restoration.rs  when what was lent will be back
+//!  plan.rs       which free pages move
 //! ```
 //!
 //! A round looks at the tenants that were observed and at a bounded number of others. It can, because what it needs to
@@ -16,24 +30,45 @@
 //! - **Counted**: each sum is that of its members' parts ([`Solver::assert_invariants`]).
 //! - **Promised**: ΣP\* ≤ ΣE ≤ C − H, and every P\* keeps its bounds, whatever was read or estimated.
 
+mod allowance;
+pub(super) mod buckets;
+mod contract;
+mod credit;
+mod decay;
+mod demand;
+mod estimate;
+mod fill;
+mod groups;
+mod member;
+mod plan;
+mod protect;
+mod restoration;
+mod round;
+#[cfg(test)]
+mod tests;
+
+pub(super) use contract::Contract;
+pub(super) use member::Reading;
+pub use plan::TransferReason;
+pub(super) use round::Decisions;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::allowance::{Level, Lists, Room, Want, Wants};
-use super::buckets::{self, BUCKETS, Ranking};
-use super::contract::{Contract, GroupId, Party};
-use super::credit::LentShare;
-use super::decay::{ONE, micros};
-use super::estimate;
-use super::fill::MOST;
-use super::groups::Groups;
-use super::member::{Member, Part, Reading};
 use super::policy;
-use super::protect::ComesBack;
-use super::round::Decisions;
 use crate::base::units::LARGEST_SLAB_PAGES;
+use crate::ledger::Level;
+use allowance::{Lists, Room, Want, Wants};
+use buckets::{BUCKETS, Ranking};
+use contract::{GroupId, Party};
+use credit::LentShare;
+use decay::{ONE, micros};
+use fill::MOST;
+use groups::Groups;
+use member::{Member, Part};
+use protect::ComesBack;
 
 /// Tenants that a round looks at although nothing happened to them. What is remembered of those fades, and nothing is
 /// lost if it does so a round later.
@@ -65,7 +100,7 @@ impl Default for Settings {
 
 /// What has to be recomputed for all tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stale {
+enum Stale {
     /// Nothing.
     Nothing,
     /// Wishes: τ or φ̄ moved.
@@ -79,31 +114,31 @@ pub(super) enum Stale {
 pub(crate) struct Solver {
     pub(super) settings: Settings,
     /// C − H, at most [`MOST`].
-    pub(super) lendable: u64,
+    lendable: u64,
     /// 1 − τ.
-    pub(super) kept: u64,
-    pub(super) comes_back: ComesBack,
+    kept: u64,
+    comes_back: ComesBack,
     /// When it is to be looked at again.
-    pub(super) comes_back_due: Duration,
+    comes_back_due: Duration,
     /// By id.
-    pub(super) members: Vec<Option<Member>>,
+    members: Vec<Option<Member>>,
     pub(super) groups: Groups,
-    pub(super) stale: Stale,
+    stale: Stale,
     /// The sums over all members (**Counted**).
     pub(super) sums: Part,
     /// The wants of tenants without a group, and of groups.
-    pub(super) wants: Box<Wants>,
+    wants: Box<Wants>,
     /// Whose they are, and those inside groups.
-    pub(super) lists: Lists,
-    pub(super) room: Room,
+    lists: Lists,
+    room: Room,
     pub(super) level: Level,
-    pub(super) lent: LentShare,
+    lent: LentShare,
     /// Whose wish takes more than was granted, by credit.
-    pub(super) owed: Ranking,
+    owed: Ranking,
     /// Who wants more than he has, by credit.
-    pub(super) hungry: Ranking,
+    hungry: Ranking,
     /// Who has free pages above what is protected, by price.
-    pub(super) donors: Ranking,
+    donors: Ranking,
     /// Who is charged above his entitlement, by how much.
     pub(super) borrowers: Ranking,
     /// Who is to be looked at in which of the next rounds, as a ring.
@@ -111,15 +146,15 @@ pub(crate) struct Solver {
     /// Who was to be looked at by now.
     overdue: VecDeque<u16>,
     /// Who was observed in this round.
-    pub(super) seen: Vec<u16>,
+    seen: Vec<u16>,
     /// Whether one of them was refused.
-    pub(super) denied: bool,
+    denied: bool,
     /// Who is frozen, all at one place.
     pub(super) frozen: Ranking,
     /// Where the last round stopped to look who holds more than its allowance.
-    pub(super) cursor: usize,
-    pub(super) round: u64,
-    pub(super) now: Duration,
+    cursor: usize,
+    round: u64,
+    now: Duration,
     pub(super) decisions: Decisions,
 }
 
@@ -330,22 +365,22 @@ impl Solver {
 
     // ---- Sums. ----
 
-    pub(super) fn member(&self, id: u16) -> Option<&Member> {
+    fn member(&self, id: u16) -> Option<&Member> {
         self.members.get(usize::from(id))?.as_ref()
     }
 
-    pub(super) fn member_mut(&mut self, id: u16) -> Option<&mut Member> {
+    fn member_mut(&mut self, id: u16) -> Option<&mut Member> {
         self.members.get_mut(usize::from(id))?.as_mut()
     }
 
     /// The level that a member's allowance goes by.
-    pub(super) fn level_of(&self, member: &Member) -> Level {
+    fn level_of(&self, member: &Member) -> Level {
         let group = member.party.group.and_then(|group| self.groups.get(group));
         group.map_or(self.level, |group| group.level)
     }
 
     /// Brings sums, rankings and the time of the next look up to date with a member (**Counted**).
-    pub(super) fn count(&mut self, id: u16) {
+    fn count(&mut self, id: u16) {
         let Some(member) = self.members.get_mut(usize::from(id)).and_then(Option::as_mut) else {
             return;
         };

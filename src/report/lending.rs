@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 
 use super::TenantStats;
+use super::division::{LINES, Table, Who};
 use super::stats::Sharing;
 use crate::base::units::{bytes_in, pages_within};
-use crate::rebalance::{LENDING_LINES, LendingTable, Who};
 use crate::tenant;
 
 /// A line of the table of who lives on whose memory: what one borrows of another.
@@ -51,7 +51,7 @@ pub struct Lending {
 /// }
 /// ```
 pub fn lending_into(to: &mut [Lending]) -> usize {
-    let mut table = LendingTable::default();
+    let mut table = Table::default();
     tenant::live_tenants(|pool, tag| {
         let sharing = Sharing::of(&pool.account);
         table.count(tenant::TenantId::of(tag), sharing.borrowed, sharing.unused);
@@ -61,17 +61,17 @@ pub fn lending_into(to: &mut [Lending]) -> usize {
 
 /// The table of these rows.
 pub(super) fn lending_of<'a>(rows: impl Iterator<Item = &'a TenantStats>) -> Vec<Lending> {
-    let mut table = LendingTable::default();
+    let mut table = Table::default();
     rows.for_each(|row| table.count(row.id, pages_within(row.borrowed), pages_within(row.lent)));
-    let mut lines = alloc::vec![Lending::default(); LENDING_LINES];
+    let mut lines = alloc::vec![Lending::default(); LINES];
     let count = write(&table, &mut lines);
     lines.truncate(count);
     lines
 }
 
 /// Writes the first lines of a table; how many.
-fn write(table: &LendingTable, to: &mut [Lending]) -> usize {
-    let (mut lines, mut count) = ([Lending::default(); LENDING_LINES], 0);
+fn write(table: &Table, to: &mut [Lending]) -> usize {
+    let (mut lines, mut count) = ([Lending::default(); LINES], 0);
     table.lines(|borrower, lender, pages| {
         if let Some(line) = lines.get_mut(count) {
             *line = Lending {

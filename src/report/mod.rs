@@ -6,6 +6,7 @@
 
 #[cfg(feature = "serde")]
 mod bound;
+mod division;
 mod events;
 #[cfg(any(feature = "metrics", feature = "prometheus"))]
 mod exported;
@@ -13,12 +14,11 @@ mod lending;
 mod snapshot;
 mod stats;
 
+pub use division::Who;
 pub use events::{Event, Holder, events, events_into};
 pub use lending::{Lending, lending_into};
 pub use snapshot::{ProcessStats, Snapshot, snapshot, snapshot_into};
 pub use stats::TenantStats;
-
-pub use crate::rebalance::Who;
 
 #[cfg(any(feature = "metrics", feature = "prometheus"))]
 pub(crate) use exported::{Exported, Number, PROCESS, Read, TENANT, Unit};

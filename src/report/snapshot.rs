@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use super::division::{Division, Who};
 use super::lending::lending_of;
 use super::stats::Sharing;
 use super::{Event, Lending, TenantStats};
@@ -14,7 +15,7 @@ use crate::error::HumanBytes;
 use crate::heap;
 use crate::ledger::NO_LIMIT;
 use crate::os;
-use crate::rebalance::{self, Division, Pressure, Who};
+use crate::rebalance::{self, Pressure};
 use crate::tenant;
 
 /// What the process holds. Sizes in bytes.

@@ -2,11 +2,12 @@
 
 use core::sync::atomic::Ordering;
 
+use super::division::Division;
 use crate::base::units::{bytes_in, pages_within};
 use crate::heap;
 use crate::ledger::{Account, Pages};
 use crate::pool::Pool;
-use crate::rebalance::{self, Division, Pressure};
+use crate::rebalance::{self, Pressure};
 use crate::span::Tag;
 use crate::tenant::{Tenant, TenantId};
 
@@ -121,7 +122,7 @@ impl TenantStats {
             forecast_error: bytes_in(forecast_error),
             credit: bytes_in(credit.max(0).unsigned_abs()),
             debit: bytes_in(credit.min(0).unsigned_abs()),
-            satisfaction: rebalance::satisfaction(charged, demand),
+            satisfaction: satisfaction(charged, demand),
             pressure: rebalance::pressure_of(ledger, account),
         }
     }
@@ -162,6 +163,14 @@ impl Sharing {
     }
 }
 
+/// min(1, h/d) in thousandths.
+fn satisfaction(charged: u64, demand: u64) -> u64 {
+    if charged >= demand {
+        return 1000;
+    }
+    (u128::from(charged) * 1000 / u128::from(demand)) as u64
+}
+
 impl Tenant {
     /// Its numbers now. Allocates nothing; walks the tenant's 40 bins. All zero once it has retired and drained.
     pub fn stats(&self) -> TenantStats {
@@ -173,5 +182,16 @@ impl Tenant {
                 ..TenantStats::default()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn satisfaction_is_what_is_had_of_what_is_wanted() {
+        let of = |(charged, demand)| satisfaction(charged, demand);
+        assert_eq!([(0, 0), (5, 4), (1, 3), (0, 9)].map(of), [1000, 1000, 333, 0]);
     }
 }

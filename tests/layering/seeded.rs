@@ -249,6 +249,59 @@ fn a_missing_forbid_or_deny_is_found() {
 }
 
 #[test]
+fn what_is_no_arithmetic_is_found_in_a_round() {
+    let bad = [
+        "\nuse crate::heap;",
+        "\nuse crate::{base::units::PAGE, tenant::TenantId};",
+        "\nuse super::super::super::pool::Pool;",
+        "\nuse core::sync::atomic::AtomicU64;",
+        "\nuse std::{vec::Vec, sync::Mutex};",
+        "\nfn now() -> std::time::Instant { todo!() }",
+        "\nuse core::cell::Cell;",
+        "\nuse crate::base::lock::Lock;",
+        "\nuse crate::base::{units::PAGE, lock::Lock};",
+        "\nuse crate::ledger::Account;",
+        "\nuse crate::rebalance::publish;",
+        "\nuse super::super::clock::Clock;",
+        "\nmod tests { use super::super::super::slot; }",
+    ];
+    for text in bad {
+        assert_found(
+            arithmetic,
+            "rebalance/solver/fill.rs",
+            text,
+            "rebalance/solver/fill.rs:2",
+        );
+    }
+    assert_found(
+        arithmetic,
+        "rebalance/solver.rs",
+        "use super::{clock, policy};",
+        "rebalance/solver.rs:1",
+    );
+    let good = [
+        "use super::decay::ONE; use super::{Settings, policy}; use core::time::Duration;",
+        "use crate::base::units::{PAGE, pages_around}; use crate::ledger::CLAIM_UNITS;",
+        "mod tests { use super::*; use super::super::tests::cases; }",
+    ];
+    for text in good {
+        assert_clean(arithmetic, "rebalance/solver/fill.rs", text);
+    }
+    assert_clean(
+        arithmetic,
+        "rebalance/solver.rs",
+        "mod fill; use super::policy; use fill::MOST;",
+    );
+    for path in [
+        "rebalance/driver.rs",
+        "rebalance/solvers.rs",
+        "rebalance/solver/tests/timing.rs",
+    ] {
+        assert_clean(arithmetic, path, "use std::time::Instant;");
+    }
+}
+
+#[test]
 fn a_long_file_is_found() {
     assert_found(
         long_files,

@@ -108,6 +108,11 @@ impl Source {
 
     /// The names that the file takes directly from the crate's root, by `crate::` or by enough `super::`.
     pub(crate) fn root_names(&self) -> Vec<(String, usize)> {
+        self.names_of(&[])
+    }
+
+    /// The names that the file takes directly from this module, by a path from the root or by `super::`.
+    pub(crate) fn names_of(&self, place: &[&str]) -> Vec<(String, usize)> {
         let mut module = self.module();
         let mut inline_modules = Vec::new();
         let mut depth = 0;
@@ -128,24 +133,35 @@ impl Source {
                     module.push(self.text(at + 1).into());
                 }
                 "crate" if at >= followed && self.text(at + 1) == "::" => {
-                    followed = self.follow(at + 2, 0, &mut names);
+                    followed = self.follow(at + 2, &mut Vec::new(), place, &mut names);
                 }
-                "super" if at >= followed => followed = self.follow(at, module.len(), &mut names),
+                "super" if at >= followed => {
+                    followed = self.follow(at, &mut module.clone(), place, &mut names)
+                }
                 _ => {}
             }
         }
         names
     }
 
-    /// Follows the path at token `at` from a module `depth` levels below the root; returns where it ends.
-    fn follow(&self, mut at: usize, depth: usize, names: &mut Vec<(String, usize)>) -> usize {
+    /// Follows the path at token `at`, in module `from`, as far as `place`; returns where it ends.
+    fn follow(
+        &self,
+        mut at: usize,
+        from: &mut Vec<String>,
+        place: &[&str],
+        names: &mut Vec<(String, usize)>,
+    ) -> usize {
         match self.text(at) {
-            "super" if self.text(at + 1) == "::" => self.follow(at + 2, depth.saturating_sub(1), names),
+            "super" if self.text(at + 1) == "::" => {
+                from.pop();
+                self.follow(at + 2, from, place, names)
+            }
             "{" => {
                 at += 1;
                 while !["}", ""].contains(&self.text(at)) {
-                    at = self.follow(at, depth, names).max(at + 1);
-                    // What follows the first name of a member is no business of the root's.
+                    at = self.follow(at, &mut from.clone(), place, names).max(at + 1);
+                    // What follows the name of a member is no business of the place's.
                     let mut nested = 0;
                     while !self.text(at).is_empty() && (nested > 0 || ![",", "}"].contains(&self.text(at))) {
                         nested += i32::from(self.text(at) == "{") - i32::from(self.text(at) == "}");
@@ -155,8 +171,16 @@ impl Source {
                 }
                 at + 1
             }
+            // On the way to the place.
+            name if self.text(at + 1) == "::"
+                && place.get(from.len()) == Some(&name)
+                && place.starts_with(&strs(from)) =>
+            {
+                from.push(name.into());
+                self.follow(at + 2, from, place, names)
+            }
             name => {
-                if depth == 0 && !["super", "self", ""].contains(&name) {
+                if *from == *place && !["super", "self", ""].contains(&name) {
                     names.push((name.into(), self.tokens[at].line));
                 }
                 at + 1
@@ -314,6 +338,10 @@ impl Reader {
             self.push(word);
         }
     }
+}
+
+fn strs(path: &[String]) -> Vec<&str> {
+    path.iter().map(String::as_str).collect()
 }
 
 fn is_word(char: char) -> bool {

@@ -47,7 +47,7 @@ enum Step {
         who: usize,
     },
     Publish {
-        level: u64,
+        level: Level,
     },
     Owe {
         who: usize,
@@ -79,7 +79,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             1 => (8u64..600).prop_map(|pages| Step::Capacity { pages }),
             1 => (who.clone(), 0u64..40).prop_map(|(who, pages)| Step::Prepay { who, pages }),
             1 => who.clone().prop_map(|who| Step::Settle { who }),
-            1 => prop_oneof![Just(NO_LEVEL), 0u64..(1 << 28)].prop_map(|level| Step::Publish { level }),
+            1 => prop_oneof![Just(u64::MAX), 0u64..(1 << 28)].prop_map(|level| Step::Publish { level: Level(level) }),
             1 => (who.clone(), 0u64..100).prop_map(|(who, pages)| Step::Owe { who, pages }),
             1 => who.prop_map(|who| Step::Deny { who }),
         ],
@@ -323,7 +323,7 @@ fn what_a_group_reserves_and_no_member_has_taken_is_there_for_any_of_them() {
     assert_eq!(group.kept(), 260, "a member's own is a part of it");
     while ledger.charge(&outside, 7, Purpose::Ambient).is_ok() {}
     // Nor does it help outsiders that they go without.
-    ledger.publish_level(1, 0);
+    ledger.publish_level(1, Level(0));
     ledger.deny(&outside, 7);
     for turn in 0..300 {
         let who = if turn < 260 { &second } else { &first };
@@ -350,7 +350,7 @@ fn an_allowance_binds_in_what_is_kept_only_for_a_sibling() {
     greedy.set_group(1);
     poor.set_group(1);
     assert_eq!(ledger.promise(&ledger.groups[1], 300), Ok(()));
-    let level = (1 << LEVEL_SHIFT) / u64::from(CLAIM_UNITS);
+    let level = Level((1 << Level::FRACTION) / u64::from(CLAIM_UNITS));
     ledger.publish_level(0, level);
     ledger.publish_level(1, level);
     ledger.deny(&outside, 1);
@@ -398,7 +398,7 @@ fn prepaid_pages_are_used_first_and_come_back_when_there_was_no_memory() {
 #[test]
 fn an_allowance_binds_only_while_somebody_below_his_own_was_refused() {
     let (ledger, greedy, poor) = (ledger(1000), Account::new(1), Account::new(2));
-    ledger.publish_level(0, (1 << LEVEL_SHIFT) / u64::from(CLAIM_UNITS));
+    ledger.publish_level(0, Level((1 << Level::FRACTION) / u64::from(CLAIM_UNITS)));
     assert_eq!(ledger.allowance(&greedy), 100);
     let _far = ledger.charge(&greedy, 500, Purpose::Ambient).unwrap();
     ledger.deny(&poor, 1);
@@ -454,7 +454,7 @@ fn who_is_within_its_entitlement_waits_for_nobody() {
     assert_eq!(ask(&greedy, 500), Ok(()));
     // Nobody foresaw that it wants anything; allowances are nothing, and all that is left is owed to a third.
     entitled.set_entitlement(300);
-    ledger.publish_level(0, 0);
+    ledger.publish_level(0, Level(0));
     ledger.publish_owed(ledger.surplus().unsigned_abs());
     ledger.begin_contention();
     assert_eq!(ask(&greedy, 1), Err(Refusal::Capacity));

@@ -22,7 +22,7 @@
 
 use core::time::Duration;
 
-use super::super::buckets;
+use super::super::solver::buckets;
 use super::decay::clamped;
 use super::{Forecaster, Observation};
 

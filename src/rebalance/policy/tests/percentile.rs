@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::super::super::buckets::{bucket, last};
+use super::super::super::solver::buckets::{bucket, last};
 use super::super::{Forecaster, Percentile};
 use super::*;
 

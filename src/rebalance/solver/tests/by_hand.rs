@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::super::contract::Contract;
 use super::super::member::Reading;
 use super::super::plan::{Transfer, TransferReason};
-use super::super::solver::{Settings, Solver};
+use super::super::{Settings, Solver};
 use super::world::{ROUND, UNKNOWN};
 
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/rebalancer.md"));

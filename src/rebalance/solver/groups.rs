@@ -12,45 +12,46 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::allowance::{Level, Lists, Room, Want, Wants};
+use super::allowance::{Lists, Room, Want, Wants};
 use super::contract::{Contract, GroupId};
 use super::estimate;
 use super::fill::MOST;
 use super::member::Part;
+use crate::ledger::Level;
 
 /// A group of tenants.
 #[derive(Debug)]
-pub(super) struct Group {
-    pub(super) contract: Contract,
+pub(crate) struct Group {
+    pub(crate) contract: Contract,
     /// E of the group.
-    pub(super) entitlement: u64,
+    pub(crate) entitlement: u64,
     /// The sums over its members (**Counted**).
-    pub(super) sums: Part,
+    pub(crate) sums: Part,
     /// Its members' wants.
-    pub(super) wants: Wants,
+    pub(crate) wants: Wants,
     /// What it asks for at the top.
-    pub(super) claim: Claim,
+    pub(crate) claim: Claim,
     /// What its members' wants can have, as the level was found with; and the level inside it.
-    pub(super) left: u64,
-    pub(super) level: Level,
+    pub(crate) left: u64,
+    pub(crate) level: Level,
     /// Whether it is noted.
     changed: bool,
 }
 
 /// What a group asks for, as counted at the top.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Claim {
+pub(crate) struct Claim {
     /// What it wants beyond its own.
-    pub(super) want: Want,
+    pub(crate) want: Want,
     /// What of its members' wants its own entitlement covers: siblings' surplus first.
-    pub(super) own: u64,
+    pub(crate) own: u64,
     /// What of its reservation is neither wished to be protected nor wanted: lent to nobody.
-    pub(super) idle: u64,
+    pub(crate) idle: u64,
 }
 
 /// All groups.
 #[derive(Debug, Default)]
-pub(super) struct Groups {
+pub(crate) struct Groups {
     /// By number.
     places: Vec<Option<Box<Group>>>,
     /// Those that are there, ascending.
@@ -60,8 +61,8 @@ pub(super) struct Groups {
     /// What is kept for groups and pays for what their members are owed, in all.
     covered: u64,
     /// What groups' own entitlements cover of their wants, and what of their reservations is idle, in all.
-    pub(super) own: u64,
-    pub(super) idle: u64,
+    pub(crate) own: u64,
+    pub(crate) idle: u64,
 }
 
 impl Group {
@@ -79,7 +80,7 @@ impl Group {
     }
 
     /// What of its reservation none of its members claims: protected for all of them, lent to nobody.
-    pub(super) fn kept(&self) -> u64 {
+    pub(crate) fn kept(&self) -> u64 {
         self.contract.reservation.saturating_sub(self.sums.claimed)
     }
 
@@ -89,7 +90,7 @@ impl Group {
     }
 
     /// What it asks for now.
-    pub(super) fn claims(&self) -> Claim {
+    pub(crate) fn claims(&self) -> Claim {
         let (wanted, wish) = (self.wants.pages(), self.sums.wish);
         let own = wanted.min(self.entitlement.saturating_sub(wish));
         let most = self.contract.limit.saturating_sub(wish).min(wanted);
@@ -106,14 +107,14 @@ impl Group {
     }
 
     /// What its members' wants can have where the level of all is `top`.
-    pub(super) fn left(&self, top: Level) -> u64 {
+    pub(crate) fn left(&self, top: Level) -> u64 {
         let Claim { want, own, .. } = self.claim;
         own + top.pages(want.claim).min(want.pages)
     }
 }
 
 impl Groups {
-    pub(super) fn get(&self, id: GroupId) -> Option<&Group> {
+    pub(crate) fn get(&self, id: GroupId) -> Option<&Group> {
         self.places.get(usize::from(id))?.as_deref()
     }
 
@@ -122,18 +123,18 @@ impl Groups {
     }
 
     /// All of them, ascending.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (GroupId, &Group)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (GroupId, &Group)> {
         let numbers = self.numbers.iter();
         numbers.filter_map(|id| Some((*id, self.get(*id)?)))
     }
 
     /// What is kept for groups, as far as it pays for what their members are owed.
-    pub(super) fn covered(&self) -> u64 {
+    pub(crate) fn covered(&self) -> u64 {
         self.covered
     }
 
     /// A group is made, or has another contract now.
-    pub(super) fn set(&mut self, id: GroupId, contract: Contract) {
+    pub(crate) fn set(&mut self, id: GroupId, contract: Contract) {
         let index = usize::from(id);
         if index >= self.places.len() {
             self.places.resize_with(index + 1, || None);
@@ -149,7 +150,7 @@ impl Groups {
     }
 
     /// A group is gone; its members have left it. What it asked for at the top.
-    pub(super) fn remove(&mut self, id: GroupId) -> Option<Want> {
+    pub(crate) fn remove(&mut self, id: GroupId) -> Option<Want> {
         let group = self.places.get_mut(usize::from(id))?.take()?;
         self.numbers.retain(|other| *other != id);
         self.changed.retain(|other| *other != id);
@@ -160,7 +161,7 @@ impl Groups {
     }
 
     /// Each has another entitlement now: those of `shares`, in order.
-    pub(super) fn entitle(&mut self, shares: &[u64]) {
+    pub(crate) fn entitle(&mut self, shares: &[u64]) {
         for (index, share) in shares.iter().enumerate() {
             let id = self.numbers[index];
             self.update(id, |group| group.entitlement = *share);
@@ -169,7 +170,7 @@ impl Groups {
     }
 
     /// A member adds `new` to the sums of its group, where it added `old`.
-    pub(super) fn count_part(&mut self, group: Option<GroupId>, old: &Part, new: &Part) {
+    pub(crate) fn count_part(&mut self, group: Option<GroupId>, old: &Part, new: &Part) {
         if let Some(id) = group {
             self.update(id, |group| group.sums.replace(old, new));
             if old.wish != new.wish {
@@ -179,7 +180,7 @@ impl Groups {
     }
 
     /// A member wants `new`, where it wanted `old`.
-    pub(super) fn count_want(&mut self, id: GroupId, lists: &mut Lists, who: u32, old: Want, new: Want) {
+    pub(crate) fn count_want(&mut self, id: GroupId, lists: &mut Lists, who: u32, old: Want, new: Want) {
         if let Some(group) = self.get_mut(id) {
             group.wants.replace(lists, who, old, new);
             self.note(id);
@@ -205,7 +206,7 @@ impl Groups {
     }
 
     /// Counts anew what those ask for that changed, here and in `wants`.
-    pub(super) fn claim(&mut self, wants: &mut Wants, lists: &mut Lists) {
+    pub(crate) fn claim(&mut self, wants: &mut Wants, lists: &mut Lists) {
         for index in 0..self.changed.len() {
             let id = self.changed[index];
             let Some(group) = self.get_mut(id) else { continue };
@@ -219,7 +220,7 @@ impl Groups {
 
     /// Finds the levels inside groups where the level of all is `top`: of those that changed, and if it `moved`, of those that
     /// can have more or less by it. Calls `each` with a level that is another now.
-    pub(super) fn level_out(
+    pub(crate) fn level_out(
         &mut self,
         lists: &Lists,
         room: &mut Room,
@@ -248,7 +249,7 @@ impl Groups {
 
     /// Compares the sums with what they are the sums of, and the levels of groups that are not noted with what they come to.
     #[cfg(any(test, fuzzing))]
-    pub(super) fn assert_invariants(&self, lists: &Lists, top: Level) {
+    pub(crate) fn assert_invariants(&self, lists: &Lists, top: Level) {
         let sum = |part: fn(&Group) -> u64| self.iter().map(|(_, group)| part(group)).sum::<u64>();
         let kept = |group: &Group| {
             let kept = group.contract.reservation.saturating_sub(group.sums.claimed);

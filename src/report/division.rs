@@ -1,6 +1,6 @@
 //! Who lives on whose memory: what is borrowed beyond entitlements, laid to those who leave theirs unused.
 //!
-//! Above: `report/`. Below: nothing.
+//! Above: `lending.rs`, `stats.rs`, `snapshot.rs`. Below: nothing.
 //!
 //! Lent by j is Σ borrowed · (E_j − h_j)⁺ / Σ(E − h)⁺, and from j to i goes borrowed_i · lent_j / Σ lent. What is borrowed
 //! beyond all that is idle comes from memory that nobody is entitled to, and from the headroom; it is lent by nobody.
@@ -21,10 +21,10 @@
 use crate::tenant::TenantId;
 
 /// Borrowers, and lenders, that a table names.
-pub(crate) const NAMED: usize = 8;
+pub(super) const NAMED: usize = 8;
 
 /// The lines of a table: the named and the others, by the same and nobody.
-pub(crate) const LINES: usize = (NAMED + 1) * (NAMED + 2);
+pub(super) const LINES: usize = (NAMED + 1) * (NAMED + 2);
 
 /// Who borrows or lends, in a line of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,14 +42,14 @@ pub enum Who {
 /// Divides an amount in proportion to parts that come one after the other, along their running sum: so the shares add up to
 /// the amount once the parts have added up to the whole, and nobody gets more than his part unless the amount is more than
 /// the whole. What comes beyond the whole gets nothing.
-pub(crate) struct Division {
+pub(super) struct Division {
     amount: u64,
     whole: u64,
     passed: u64,
 }
 
 impl Division {
-    pub(crate) fn new(amount: u64, whole: u64) -> Self {
+    pub(super) fn new(amount: u64, whole: u64) -> Self {
         Self {
             amount,
             whole,
@@ -58,7 +58,7 @@ impl Division {
     }
 
     /// The share of the next part.
-    pub(crate) fn next(&mut self, part: u64) -> u64 {
+    pub(super) fn next(&mut self, part: u64) -> u64 {
         let before = self.share_so_far();
         self.passed = self.passed.saturating_add(part).min(self.whole);
         self.share_so_far() - before
@@ -102,14 +102,14 @@ impl Side {
 
 /// Who lends to whom, as far as it is large.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Table {
+pub(super) struct Table {
     borrowers: Side,
     lenders: Side,
 }
 
 impl Table {
     /// Counts a tenant: what it borrows, and what it leaves unused of its entitlement, or lends.
-    pub(crate) fn count(&mut self, who: TenantId, borrowed: u64, unused: u64) {
+    pub(super) fn count(&mut self, who: TenantId, borrowed: u64, unused: u64) {
         self.borrowers.count(who, borrowed);
         self.lenders.count(who, unused);
     }
@@ -117,7 +117,7 @@ impl Table {
     /// Calls `each` with borrower, lender, and how much; [`LINES`] times at most.
     ///
     /// Each row is divided in proportion to what the rows before it left, so that the last finds exactly its part.
-    pub(crate) fn lines(&self, mut each: impl FnMut(Who, Who, u64)) {
+    pub(super) fn lines(&self, mut each: impl FnMut(Who, Who, u64)) {
         // 1. What there is of each lender, and of nobody.
         let (borrowed, unused) = (self.borrowers.sum(), self.lenders.sum());
         let lent = borrowed.min(unused);
@@ -140,20 +140,11 @@ impl Table {
     }
 }
 
-/// min(1, h/d) in thousandths.
-pub(crate) fn satisfaction(charged: u64, demand: u64) -> u64 {
-    if charged >= demand {
-        return 1000;
-    }
-    (u128::from(charged) * 1000 / u128::from(demand)) as u64
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
     use std::vec::Vec;
 
-    use super::super::tests::cases;
     use super::*;
     use proptest::prelude::*;
 
@@ -211,12 +202,6 @@ mod tests {
         assert!(lines.iter().any(|line| line.0 == Who::Tenant(id(9998))));
     }
 
-    #[test]
-    fn satisfaction_is_what_is_had_of_what_is_wanted() {
-        let of = |(charged, demand)| satisfaction(charged, demand);
-        assert_eq!([(0, 0), (5, 4), (1, 3), (0, 9)].map(of), [1000, 1000, 333, 0]);
-    }
-
     /// Tenants that borrow or leave something unused, and some that do neither.
     fn tenants() -> impl Strategy<Value = Vec<(u64, u64)>> {
         let pages = || 0u64..1 << 40;
@@ -235,7 +220,12 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(cases())]
+        // Every corner, where the build is fast enough for it.
+        #![proptest_config(ProptestConfig {
+            cases: if cfg!(debug_assertions) { 2_000 } else { 100_000 },
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
 
         #[test]
         fn rows_and_columns(tenants in tenants()) {

@@ -1,6 +1,6 @@
 //! Forgetting in whole numbers: what is left of something that halves in a fixed time, and averages that use it.
 //!
-//! Above: everything in `rebalance/` that remembers. Below: nothing.
+//! Above: everything in `solver/` that remembers. Below: nothing.
 //!
 //! Averages are decayed when they are looked at and not in between: what was last seen held until now, so one power
 //! stands for all the rounds that passed. Whole numbers, because the power functions of floating point differ from

@@ -1,9 +1,9 @@
 //! Allowances: what is not protected, divided by weight among those who want more than is protected.
 //!
-//! Above: `solver.rs`. Below: `buckets.rs`.
+//! Above: `solver.rs`, `groups.rs`. Below: `buckets.rs`, and `Level` of the ledger.
 //!
 //! An allowance is T = min(m, P + w·λ). The level λ is one number for all, so a round publishes that number and a grant
-//! evaluates T where it happens, by [`allowance`]. λ fills Σ min(x, w·λ) up to what is left, x being what a tenant
+//! evaluates T where it happens ([`Level::allowance`]). λ fills Σ min(x, w·λ) up to what is left, x being what a tenant
 //! wants beyond P; weights count as *claims*, in quarters and times urgency ([`claim`](super::estimate::claim)).
 //!
 //! [`Wants`] keeps the sums by x/w, the level at which a want is met, in buckets of an eighth of a doubling, and who is in
@@ -14,14 +14,11 @@
 //! - **Divided**: Σ min(x, w·λ) is at most what is left, and all of it but for what is rounded down, if it is scarce; or but
 //!   3 %, where more than [`LISTED`] are in one bucket: wants there differ by an eighth, so at worst, two equal claims at its
 //!   ends, by 0.25 · 0.125/1.0625.
-//! - **Monotone**: a larger claim never gives a smaller allowance.
 
 use alloc::vec::Vec;
 
 use super::buckets::{BUCKETS, STEPS, bucket, end};
-
-/// Fraction bits of a level.
-pub(crate) const FRACTION: u32 = 24;
+use crate::ledger::Level;
 
 /// Doublings that wants are counted by.
 const ROWS: usize = BUCKETS / STEPS;
@@ -29,28 +26,6 @@ const _: () = assert!(ROWS <= 64, "a word has a bit for each");
 
 /// Wants that the search for a level looks at one by one: a microsecond, or some where they are not at hand.
 const LISTED: usize = 128;
-
-/// A level λ: pages for each quarter of a weight, in units of 2⁻²⁴.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Level(pub(crate) u64);
-
-impl Level {
-    /// There is enough for everybody: only limits bind.
-    pub(crate) const UNLIMITED: Level = Level(u64::MAX);
-
-    /// The pages of a claim at this level.
-    pub(crate) fn pages(self, claim: u32) -> u64 {
-        match self {
-            Level::UNLIMITED => u64::MAX,
-            Level(level) => ((u128::from(level) * u128::from(claim)) >> FRACTION) as u64,
-        }
-    }
-}
-
-/// T = min(m, P + w·λ), in pages.
-pub(crate) fn allowance(limit: u64, protected: u64, claim: u32, level: Level) -> u64 {
-    protected.saturating_add(level.pages(claim)).min(limit)
-}
 
 /// What somebody wants beyond what is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -236,7 +211,7 @@ impl Wants {
         // 1. Everything in the rows, then the buckets, before the one in which the pages run out is met.
         let (mut met, mut rising) = (0, self.all.claims);
         let mut runs_out = |sum: &Sum, end: u64| {
-            let risen = (u128::from(rising - sum.claims) * u128::from(end)) >> FRACTION;
+            let risen = (u128::from(rising - sum.claims) * u128::from(end)) >> Level::FRACTION;
             let over = u128::from(met + sum.pages) + risen >= u128::from(pages);
             if !over {
                 (met, rising) = (met + sum.pages, rising - sum.claims);
@@ -259,10 +234,11 @@ impl Wants {
             room.0.push(rest);
         }
         loop {
-            let level = ((pages - met) << FRACTION) / rising.max(1);
+            let level = ((pages - met) << Level::FRACTION) / rising.max(1);
             let before = room.0.len();
             room.0.retain(|sum| {
-                let rises = u128::from(level) * u128::from(sum.claims) < u128::from(sum.pages) << FRACTION;
+                let rises =
+                    u128::from(level) * u128::from(sum.claims) < u128::from(sum.pages) << Level::FRACTION;
                 if !rises {
                     (met, rising) = (met + sum.pages, rising - sum.claims);
                 }
@@ -286,7 +262,7 @@ fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
 
 /// The bucket of the level at which a want is met.
 fn met_in(want: Want) -> usize {
-    bucket((want.pages << FRACTION) / u64::from(want.claim.max(1)))
+    bucket((want.pages << Level::FRACTION) / u64::from(want.claim.max(1)))
 }
 
 #[cfg(test)]
@@ -313,16 +289,15 @@ mod tests {
         let (sums, lists) = of(&wants);
         let level = sums.level(&lists, &mut Room::default(), 3000);
         assert_eq!(
-            wants.map(|want| allowance(u64::MAX, 10, want.claim, level)),
+            wants.map(|want| level.allowance(u64::MAX, 10, want.claim)),
             [1010, 2010]
         );
     }
 
     #[test]
-    fn where_there_is_enough_only_limits_bind() {
+    fn where_there_is_enough_there_is_no_level() {
         let (wants, lists) = of(&[Want { pages: 10, claim: 4 }]);
         assert_eq!(wants.level(&lists, &mut Room::default(), 10), Level::UNLIMITED);
-        assert_eq!(allowance(70, 5, 4, Level::UNLIMITED), 70);
         assert_eq!(
             Wants::new().level(&lists, &mut Room::default(), 0),
             Level::UNLIMITED
@@ -373,13 +348,6 @@ mod tests {
                 let slack = 2 * wants.len() as u64 + 1;
                 prop_assert!(met + slack >= pages, "{} of {}", met, pages);
             }
-        }
-
-        #[test]
-        fn monotone(protected in 0u64..1 << 30, limit: u64, claims in [1u32..=160_000, 1..=160_000], level: u64) {
-            let [small, large] = if claims[0] <= claims[1] { claims } else { [claims[1], claims[0]] };
-            let of = |claim| allowance(limit, protected, claim, Level(level));
-            prop_assert!(of(small) <= of(large));
         }
 
         #[test]

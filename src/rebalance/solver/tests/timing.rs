@@ -1,4 +1,4 @@
-//! How long rounds take. Run with `cargo test --release --lib rebalance::tests::timing -- --ignored --nocapture`.
+//! How long rounds take. Run with `cargo test --release --lib rebalance::solver::tests::timing -- --ignored --nocapture`.
 
 use alloc::vec::Vec;
 use std::println;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::super::contract::Contract;
 use super::super::member::Reading;
 use super::super::policy::Estimate;
-use super::super::solver::{Settings, Solver};
+use super::super::{Settings, Solver};
 use super::world::{ROUND, UNKNOWN};
 
 const TENANTS: u16 = 10_000;

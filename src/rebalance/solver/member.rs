@@ -6,7 +6,8 @@
 
 use core::time::Duration;
 
-use super::allowance::{Level, Want, allowance};
+use super::Settings;
+use super::allowance::Want;
 use super::contract::Party;
 use super::credit::{Credit, LentShare};
 use super::decay::{Average, ONE, left_after, scale};
@@ -16,7 +17,7 @@ use super::fill::MOST;
 use super::policy;
 use super::protect::{FIRST_PAGES, SLOW, Usage, active, wish};
 use super::restoration::{CHURN_HALF_LIFE, Churn};
-use super::solver::Settings;
+use crate::ledger::Level;
 
 /// How fast it is forgotten how well a tenant was foreseen.
 const ERROR_HALF_LIFE: Duration = Duration::from_secs(60);
@@ -202,7 +203,7 @@ impl Member {
 
     /// T: what it may hold while somebody goes without.
     pub(crate) fn allowance(&self, level: Level) -> u64 {
-        allowance(self.party.contract.limit, self.wish, self.claim(), level)
+        level.allowance(self.party.contract.limit, self.wish, self.claim())
     }
 
     /// Decides the wish. It stays where it was if it would move by less than a span, or a sixteenth of a small

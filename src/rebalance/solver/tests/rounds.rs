@@ -3,13 +3,13 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::super::allowance::Level;
 use super::super::contract::Contract;
 use super::super::plan::TransferReason;
 use super::super::policy::Estimate;
 use super::super::protect::FIRST_PAGES;
 use super::world::{ROUND, UNKNOWN, World, weight};
 use crate::base::units::PAGE;
+use crate::ledger::Level;
 
 /// Grows each tenant as far as it is granted, in pieces.
 fn grow(world: &mut World, ids: &[u16], piece: u64) {

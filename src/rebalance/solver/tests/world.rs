@@ -4,12 +4,12 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::super::allowance::{Level, allowance};
 use super::super::contract::{Contract, GroupId};
 use super::super::member::Reading;
 use super::super::policy::Estimate;
 use super::super::round::Decisions;
-use super::super::solver::{Settings, Solver};
+use super::super::{Settings, Solver};
+use crate::ledger::Level;
 
 pub(super) const ROUND: Duration = Duration::from_millis(100);
 
@@ -181,7 +181,7 @@ impl World {
             .rev()
             .find(|(group, _)| *group == account.group);
         let level = level.map_or(Level::UNLIMITED, |(_, level)| *level);
-        let allowed = allowance(account.contract.limit, protected, account.claim, level);
+        let allowed = level.allowance(account.contract.limit, protected, account.claim);
         let entitlement = self.solver.figures(id).map_or(0, |figures| figures.entitlement);
         let allowed = allowed.max(entitlement);
         let after = charged + pages;

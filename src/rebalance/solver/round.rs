@@ -1,6 +1,6 @@
 //! One round: from what was observed to what is decided.
 //!
-//! Above: the driver. Below: `solver.rs` and the parts it is made of. `docs/rebalancer.md` works one by hand, and a test
+//! Above: `control.rs`. Below: `solver.rs` and the parts it is made of. `docs/rebalancer.md` works one by hand, and a test
 //! checks its numbers.
 //!
 //! ```text
@@ -22,13 +22,13 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
 
-use super::allowance::Level;
 use super::contract::{GroupId, entitlements};
 use super::decay::ONE;
 use super::member::Member;
 use super::plan::{Bounds, Donor, Receiver, Transfer, TransferReason, transfers};
 use super::restoration::eta;
-use super::solver::{Solver, Stale};
+use super::{Solver, Stale};
+use crate::ledger::Level;
 
 /// Wishes that a round raises besides those of tenants it observed, and receivers that it plans for.
 const RECEIVERS: usize = 128;
@@ -374,7 +374,7 @@ impl Solver {
     }
 
     /// What is owed by the surplus.
-    pub(super) fn owed_by_surplus(&self) -> u64 {
+    pub(crate) fn owed_by_surplus(&self) -> u64 {
         self.sums.owed - self.groups.covered()
     }
 
