@@ -20,7 +20,7 @@ const MOST: usize = 65_535;
 #[test]
 fn who_retires_does_not_pay_for_all_who_drain() {
     well_in_child("who_retires_does_not_pay_for_all_who_drain", 120, || {
-        const COUNT: usize = 8_000;
+        const COUNT: usize = 20_000;
         let tenants = (0..COUNT).map(|i| Tenant::builder(i.to_string()).build().unwrap());
         let tenants: Vec<Tenant> = tenants.collect();
         let kept: Vec<Box<[usize; 4]>> = tenants
@@ -31,8 +31,8 @@ fn who_retires_does_not_pay_for_all_who_drain() {
         tenants.iter().for_each(|tenant| tenant.retire().unwrap());
         let time = begin.elapsed();
         println!("{time:?}");
-        // A look at all of them with each takes a minute.
-        assert!(time < Duration::from_secs(10), "{time:?}");
+        // A look at all of them with each takes thirty times as long as it takes now.
+        assert!(time < Duration::from_secs(4), "{time:?}");
         drop(kept);
         tenancy::maintain();
         assert_eq!(tenancy::snapshot().tenants.len(), 1, "all have drained");

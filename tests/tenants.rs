@@ -630,14 +630,14 @@ fn a_race_at_a_limit_purges_nothing() {
         // Free memory with backing that is in nobody's way.
         drop(std::hint::black_box(vec![1u8; 16 << 20]));
         let before = tenancy::snapshot().process.purged;
-        let a = Tenant::builder("races").limit(1 << 20).build().unwrap();
+        // One block less than threads: each of them is refused again and again, while others free.
+        let a = Tenant::builder("races").limit(3 * 40_960).build().unwrap();
         let handle = a.allocator();
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    for _ in 0..2000 {
-                        let blocks = [0; 8].map(|_| handle.allocate(block(40_000)).ok());
-                        for found in blocks.into_iter().flatten() {
+                    for _ in 0..300_000 {
+                        if let Ok(found) = handle.allocate(block(40_000)) {
                             // SAFETY: the block is the handle's, with this layout.
                             unsafe { handle.deallocate(found.cast(), block(40_000)) };
                         }

@@ -382,11 +382,11 @@ impl Account {
 }
 
 fn take_up_to(word: &Word, pages: Pages) -> Pages {
-    // Relaxed: taken by who uses it up; nothing else hangs on it.
-    if word.load(Ordering::Relaxed) == 0 {
+    // Acquire, Release and both: who finds less than there was sees the claim that grew by it before (**Covered**).
+    if word.load(Ordering::Acquire) == 0 {
         return 0;
     }
     let less = |have: u64| (have > 0).then(|| have - have.min(pages));
-    word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+    word.fetch_update(Ordering::AcqRel, Ordering::Acquire, less)
         .map_or(0, |had| had.min(pages))
 }
