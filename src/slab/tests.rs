@@ -118,16 +118,21 @@ fn slabs_are_a_small_part_of_their_bin_unless_it_is_busy() {
     assert_eq!(set.next_pages(), first);
 }
 
+/// Slabs of four pages, all of whose blocks are out: slab after slab.
+fn three_full_slabs(world: &World<Memory>, class: usize) -> (SlabSet, Vec<NonNull<u8>>) {
+    let (mut set, mut blocks) = (SlabSet::new(class), Vec::new());
+    for _ in 0..3 {
+        set.insert(span(world, 4, Kind::slab(class)));
+    }
+    set.take(usize::MAX, 0, |block| blocks.push(block));
+    (set, blocks)
+}
+
 #[test]
 fn blocks_come_from_the_fullest_slab() {
     let (world, class) = (memory(), 11);
-    let mut set = SlabSet::new(class);
     let capacity = shape::capacity(class, 4);
-    let mut blocks = Vec::new();
-    for _ in 0..3 {
-        set.insert(span(&world, 4, Kind::slab(class)));
-    }
-    set.take(3 * capacity, 0, |block| blocks.push(block));
+    let (mut set, blocks) = three_full_slabs(&world, class);
     // The first slab has one block free, the second most of them, the third all.
     let first = blocks[0];
     let mut back = Vec::from([first]);
@@ -144,13 +149,8 @@ fn blocks_come_from_the_fullest_slab() {
 #[test]
 fn slabs_drain_where_pages_are_withheld() {
     let (world, class) = (memory(), 11);
-    let mut set = SlabSet::new(class);
     let capacity = shape::capacity(class, 4);
-    let mut blocks = Vec::new();
-    for _ in 0..3 {
-        set.insert(span(&world, 4, Kind::slab(class)));
-    }
-    set.take(3 * capacity, 0, |block| blocks.push(block));
+    let (mut set, blocks) = three_full_slabs(&world, class);
     // One free block in the first slab, all but one in the second, half of them in the third.
     let last = blocks[capacity];
     let mut back = Vec::from([blocks[0]]);
