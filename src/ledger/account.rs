@@ -20,7 +20,8 @@ pub enum OnLimit {
     /// frees first.
     #[default]
     Overdraft = 0,
-    /// The allocation returns null, on which most Rust code aborts: for programs that use `try_reserve` throughout.
+    /// The allocation returns null, on which most Rust code aborts: for programs that use `try_reserve` throughout. While a
+    /// loan is called back from the tenant it may be null although as much was just freed: so pages become empty.
     Fail = 1,
 }
 
