@@ -3,8 +3,9 @@
 //! Above: the door and scopes, by way of [`current`](Thread::current). Below: caches and pools.
 //!
 //! A tenant that a thread merely visits gets no cache: ten thousand tenants whose tasks wander over threads must not
-//! mean a flush and a refill with every poll. Until it has come to the cold half [`VISITS`] times in one stay, the
-//! thread serves it from the pool's shared path, as the *visitor* (`visitor.rs`).
+//! mean a flush and a refill with every poll. Until it has come to the cold half [`VISITS`] times, the thread serves it from
+//! the pool's shared path, as the *visitor* (`visitor.rs`). Several visits count together while no other tenant comes
+//! between that would get the same place.
 //!
 //! Requests *on behalf* of a tenant that is named and not entered (handles) are in `behalf.rs`.
 
@@ -28,7 +29,8 @@ use crate::span::{Kind, OwnerWord, Tag};
 /// other's cache out.
 const TABLE: usize = 128;
 
-/// Cold operations in one stay after which a tenant gets a cache. A cache takes some hundred nanoseconds to set up and
+/// Cold operations after which a tenant gets a cache: in one stay, or in several between which no tenant was visited that
+/// would have the same place. A cache takes some hundred nanoseconds to set up and
 /// to flush, a visit to the shared path about thirty.
 const VISITS: u32 = 16;
 /// The same for a tenant that its nursery holds: with a cache it would get a slab for every size class it uses, which
@@ -53,6 +55,8 @@ pub(crate) struct Thread {
     root: AtomicPtr<Cache>,
     /// Written by this thread; read by those who take parked caches, under the lock of [`Threads`].
     table: [AtomicPtr<Cache>; TABLE],
+    /// By the same places: which tenant was visited last, and how many cold operations that makes.
+    visits: [Cell<(Tag, u32)>; TABLE],
     pub(super) outbox: Lock<Outbox>,
     /// Whether this thread put something into its outbox since it last sent it.
     has_sent: Cell<bool>,
@@ -67,7 +71,7 @@ pub(crate) struct Thread {
     pub(super) previous: Cell<Option<&'static Thread>>,
 }
 
-// SAFETY: `current`, `has_sent`, `named`, `scopes`, the visitor and its window are touched by the thread alone; `next` and `previous` under the lock
+// SAFETY: `current`, `visits`, `has_sent`, `named`, `scopes`, the visitor and its window are touched by the thread alone; `next` and `previous` under the lock
 // of `Threads`; a cache in the table by whoever its parking says; the rest is atomic or locked.
 unsafe impl Sync for Thread {}
 
@@ -89,6 +93,7 @@ impl Thread {
                 window: Window::closed(),
                 root: AtomicPtr::new(core::ptr::null_mut()),
                 table: [const { AtomicPtr::new(core::ptr::null_mut()) }; TABLE],
+                visits: [const { Cell::new((Tag::NOBODY, 0)) }; TABLE],
                 outbox: Lock::new(Rank::Outbox, Outbox::new()),
                 has_sent: Cell::new(false),
                 named: Cell::new((Tag::NOBODY, 0)),
@@ -189,6 +194,7 @@ impl Thread {
         if let Some(cache) = self.bound(pool, tag) {
             // The active cache shows the tenant now.
             self.end_visit();
+            self.visits_of(tag).set((tag, 0));
             self.current.set(cache);
         }
     }
@@ -219,6 +225,12 @@ impl Thread {
         };
         cache.bind(pool, tag);
         Some(cache)
+    }
+
+    /// Where its cold operations are counted.
+    #[inline]
+    pub(super) fn visits_of(&self, tag: Tag) -> &Cell<(Tag, u32)> {
+        &self.visits[tag.id() as usize % TABLE]
     }
 
     /// Where the cache of a tenant is.

@@ -94,6 +94,30 @@ fn a_visit_leaves_nothing_behind_and_a_stay_gets_a_cache() {
 }
 
 #[test]
+fn a_tenant_that_is_visited_again_and_again_gets_a_cache() {
+    let world = world();
+    let thread = world.root().join().unwrap();
+    let root = world.root().shared.root();
+    let visit = |(pool, tag)| {
+        thread.enter(pool, tag);
+        deallocate(thread, CLASS, allocate(thread, CLASS));
+        let keeps = thread.current().keeps();
+        thread.enter(root, Tag::ROOT);
+        keeps
+    };
+    let [a, b] = [1, 2].map(|id| tenant(world.root(), id));
+    // They have different places. A block is two operations.
+    let kept = (1..10_000).find(|_| visit(a) & visit(b));
+    assert!(
+        kept.is_some_and(|rounds| rounds > 100 && rounds < 1000),
+        "{kept:?}"
+    );
+    // Those that share one, and come in turns, never stay.
+    let [c, d] = [3, 131].map(|id| tenant(world.root(), id));
+    assert!(!(0..10_000).any(|_| visit(c) | visit(d)));
+}
+
+#[test]
 fn foreign_blocks_go_home_when_the_thread_changes_tenant() {
     let world = world();
     let thread = world.root().join().unwrap();
