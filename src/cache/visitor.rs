@@ -30,9 +30,9 @@ impl Thread {
 
     /// Ends the visit, if there is one.
     pub(super) fn end_visit(&self) {
-        self.close_window();
         let tag = self.visitor.tag.get();
         self.visits_of(tag).set((tag, self.visitor.visits.get()));
+        self.close_window();
         self.visiting.end();
     }
 
