@@ -1,4 +1,5 @@
-//! What every layer stands on: units, checks, what requests are for, the lock, the waker, atomics, and the search for runs of free bits.
+//! What every layer stands on: units, checks, what requests are for, the lock, the waker, atomics, and the search for runs
+//! of free bits.
 //!
 //! Above: everything. Below: nothing of this crate but the calls of `os/` that park threads and order them.
 

@@ -64,8 +64,6 @@ pub(crate) struct Cache {
     tag: Cell<Tag>,
     pool: Cell<Option<&'static Pool>>,
     thread: Cell<Option<&'static Thread>>,
-    /// Cold operations since the tenant was entered, for a visitor.
-    visits: Cell<u32>,
     parking: Parking,
 }
 
@@ -198,7 +196,6 @@ impl Cache {
                 tag: Cell::new(Tag::NOBODY),
                 pool: Cell::new(None),
                 thread: Cell::new(None),
-                visits: Cell::new(0),
                 parking: Parking::new(),
             }
         }

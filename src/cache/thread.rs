@@ -30,8 +30,8 @@ use crate::span::{Kind, OwnerWord, Tag};
 const TABLE: usize = 128;
 
 /// Cold operations after which a tenant gets a cache: in one stay, or in several between which no tenant was visited that
-/// would have the same place. A cache takes some hundred nanoseconds to set up and
-/// to flush, a visit to the shared path about thirty.
+/// would have the same place. A cache takes some hundred nanoseconds to set up and to flush, a visit to the shared path
+/// about thirty.
 const VISITS: u32 = 16;
 /// The same for a tenant that its nursery holds: with a cache it would get a slab for every size class it uses, which
 /// only speed makes worth the memory.
@@ -71,8 +71,9 @@ pub(crate) struct Thread {
     pub(super) previous: Cell<Option<&'static Thread>>,
 }
 
-// SAFETY: `current`, `visits`, `has_sent`, `named`, `scopes`, the visitor and its window are touched by the thread alone; `next` and `previous` under the lock
-// of `Threads`; a cache in the table by whoever its parking says; the rest is atomic or locked.
+// SAFETY: `current`, `visits`, `has_sent`, `named`, `scopes`, the visitor and its window are touched by the thread alone;
+// `next` and `previous` under the lock of `Threads`; a cache in the table by whoever its parking says; the rest is atomic
+// or locked.
 unsafe impl Sync for Thread {}
 
 impl Thread {
@@ -194,7 +195,6 @@ impl Thread {
         if let Some(cache) = self.bound(pool, tag) {
             // The active cache shows the tenant now.
             self.end_visit();
-            self.visits_of(tag).set((tag, 0));
             self.current.set(cache);
         }
     }
@@ -225,12 +225,6 @@ impl Thread {
         };
         cache.bind(pool, tag);
         Some(cache)
-    }
-
-    /// Where its cold operations are counted.
-    #[inline]
-    pub(super) fn visits_of(&self, tag: Tag) -> &Cell<(Tag, u32)> {
-        &self.visits[tag.id() as usize % TABLE]
     }
 
     /// Where the cache of a tenant is.
@@ -301,9 +295,16 @@ impl Thread {
             self.visit(self.shared().root(), Tag::ROOT);
             self.keep(self.shared().root(), Tag::ROOT);
         } else if !cache.keeps() {
-            cache.visits.set(cache.visits.get() + 1);
-            if cache.visits.get() >= enough_visits(pool) {
+            // Also over several visits: a tenant that is entered for every request of a service stays, too.
+            let counter = &self.visits[tag.id() as usize % TABLE];
+            let (last, count) = counter.get();
+            let count = if last == tag { count.saturating_add(1) } else { 1 };
+            counter.set((tag, count));
+            if count >= enough_visits(pool) {
                 self.keep(pool, tag);
+            }
+            if self.current.get().keeps() {
+                counter.set((tag, 0));
             }
         }
         self.current.get()
@@ -341,7 +342,7 @@ impl Thread {
     }
 
     /// Announces that what this thread keeps of a tenant will be flushed. For the holder of the lock of [`Threads`], who
-    /// goes on with [`barrier::heavy`] and [`forget`](Self::forget).
+    /// goes on with [`barrier::heavy`] and [`flush_tenant`](Self::flush_tenant).
     pub(super) fn want(&'static self, tag: Tag) {
         if let Some(cache) = self.cache_of(tag) {
             cache.parking.want();
@@ -349,7 +350,7 @@ impl Thread {
     }
 
     /// Flushes what this thread keeps of a tenant. `false`: it may be in use here. For the holder of the lock.
-    pub(super) fn forget(&'static self, tag: Tag, is_ordered: bool) -> bool {
+    pub(super) fn flush_tenant(&'static self, tag: Tag, is_ordered: bool) -> bool {
         let is_visited = self.visiting.is(tag);
         let is_kept = self.cache_of(tag).is_some_and(|cache| {
             if !cache.parking.is_wanted() {

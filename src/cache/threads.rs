@@ -90,12 +90,12 @@ impl Threads {
 
     /// Flushes what threads keep of a tenant and do not use at the moment, and asks the others to. `true`: nobody uses it;
     /// and if it has retired, nobody will.
-    pub(crate) fn forget(&'static self, tag: Tag) -> bool {
-        self.forget_all(&[tag]) == 1
+    pub(crate) fn flush_tenant(&'static self, tag: Tag) -> bool {
+        self.flush_tenants(&[tag]) == 1
     }
 
     /// The same for up to 32 tenants: bits in their order. Of two that have the same place with a thread one may count as used.
-    pub(crate) fn forget_all(&'static self, tags: &[Tag]) -> u64 {
+    pub(crate) fn flush_tenants(&'static self, tags: &[Tag]) -> u64 {
         crate::check!(tags.len() <= 32, "a bit for each");
         let list = self.list.lock();
         for thread in list.iter() {
@@ -106,7 +106,7 @@ impl Threads {
         let mut unused = (1 << tags.len()) - 1;
         for thread in list.iter() {
             for (number, tag) in tags.iter().enumerate() {
-                if !thread.forget(*tag, is_ordered) {
+                if !thread.flush_tenant(*tag, is_ordered) {
                     unused &= !(1 << number);
                 }
             }

@@ -22,16 +22,11 @@ impl Thread {
         self.visiting.show(tag);
         self.visitor.pool.set(Some(pool));
         self.visitor.tag.set(tag);
-        // What it came to in visits before counts as well: a tenant that is entered for every request of a service stays, too.
-        let (last, count) = self.visits_of(tag).get();
-        self.visitor.visits.set(if last == tag { count } else { 0 });
         self.current.set(&self.visitor);
     }
 
     /// Ends the visit, if there is one.
     pub(super) fn end_visit(&self) {
-        let tag = self.visitor.tag.get();
-        self.visits_of(tag).set((tag, self.visitor.visits.get()));
         self.close_window();
         self.visiting.end();
     }

@@ -260,22 +260,22 @@ impl Heap {
             if !tenant.is_retired {
                 continue;
             }
-            let is_forgotten = threads.forget(tenant.tag);
+            let is_unused = threads.flush_tenant(tenant.tag);
             tenant.pool.trim(shared);
             let is_inside = self
                 .threads
                 .iter()
                 .any(|thread| thread.current().tag() == tenant.tag);
             let is_out = self.blocks.iter().any(|block| block.tag == tenant.tag);
-            assert_eq!(is_forgotten, !is_inside);
-            if is_forgotten {
+            assert_eq!(is_unused, !is_inside);
+            if is_unused {
                 assert_eq!(
                     tenant.pool.account.charged() > 0,
                     is_out,
                     "what is out stays charged"
                 );
             }
-            if is_forgotten && !is_out {
+            if is_unused && !is_out {
                 tenant.pool.set_tag(Tag::NOBODY);
                 at -= 1;
                 let tenant = self.tenants.remove(at);

@@ -137,7 +137,7 @@ impl Behalf {
             }
             // At its own limit others have nothing for it but what they keep of its own.
             Refusal::Limit => {
-                HEAP.forget(self.tag);
+                HEAP.flush_tenant(self.tag);
                 self.pool.trim(shared);
             }
         }

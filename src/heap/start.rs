@@ -1,5 +1,5 @@
-//! What is done once: in a process, before its first thread joins; on a thread, with its first use and at its end; and around a
-//! fork.
+//! What is done once: in a process, before its first thread joins; on a thread, with its first use and at its end; and
+//! around a fork.
 //!
 //! Above: `heap.rs`. Below: threads, and for a fork the locks of all layers, those above as well.
 

@@ -11,7 +11,7 @@
 //!
 //! **Generation**: an id's generations ascend and never repeat; an id that has used them up is set aside.
 //! **Last seen**: an id becomes vacant only when, after it was marked retired, no thread has it in use
-//! (`Threads::forget`), nothing refers to it (**Referred**, `pool/standing.rs`) and nothing is charged to it: so nobody
+//! (`Threads::flush_tenants`), nothing refers to it (**Referred**, `pool/standing.rs`) and nothing is charged to it: so nobody
 //! works on a pool that has become another tenant's.
 
 mod groups;
@@ -163,7 +163,7 @@ impl Registry {
     fn sweep_these(&mut self, tags: &[Tag]) {
         let heap = heap::heap();
         // 1. What threads keep goes back, and 2. what bins keep.
-        let unused = heap.forget_all(tags);
+        let unused = heap.flush_tenants(tags);
         for (number, tag) in tags.iter().enumerate() {
             let Some(pool) = heap.shared.pool(*tag) else {
                 continue;

@@ -110,7 +110,7 @@ mod models {
             self.pool.with_mut(|pool| unsafe { *pool += 1 });
         }
 
-        /// As `Registry::retire` and `sweep`, with `Threads::forget` in between. `true`: it is vacant.
+        /// As `Registry::retire` and `sweep`, with `Threads::flush_tenants` in between. `true`: it is vacant.
         fn retire(&self) -> bool {
             assert!(self.standing.retire());
             self.cache.parking.want();

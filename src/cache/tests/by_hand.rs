@@ -145,10 +145,10 @@ fn a_thread_inside_a_tenant_that_retired_works_for_root() {
     thread.enter(pool, tag);
     let kept = stay(thread);
     assert!(pool.retire());
-    assert!(!threads.forget(tag), "a thread is inside");
+    assert!(!threads.flush_tenant(tag), "a thread is inside");
     let fresh: Vec<_> = (0..200).map(|_| allocate(thread, CLASS)).collect();
     assert_eq!(owner(*fresh.last().unwrap()), Tag::ROOT);
-    assert!(threads.forget(tag), "the thread has noticed");
+    assert!(threads.flush_tenant(tag), "the thread has noticed");
     thread.enter(pool, tag);
     assert_eq!(thread.current().tag(), Tag::ROOT, "and cannot enter again");
     for block in kept.into_iter().chain(fresh) {
@@ -304,7 +304,7 @@ fn threads_that_free_each_others_blocks_lose_nothing() {
         for (pool, tag) in tenants.iter().take(2) {
             std::thread::sleep(core::time::Duration::from_millis(5));
             pool.retire();
-            threads.forget(*tag);
+            threads.flush_tenant(*tag);
         }
     });
     let last = threads.join().unwrap();
@@ -316,7 +316,7 @@ fn threads_that_free_each_others_blocks_lose_nothing() {
     }
     // SAFETY: nobody uses it any more.
     unsafe { threads.leave(last) };
-    assert!(tenants.iter().all(|(_, tag)| threads.forget(*tag)));
+    assert!(tenants.iter().all(|(_, tag)| threads.flush_tenant(*tag)));
     for pool in threads.shared.all_pools() {
         pool.trim(&threads.shared);
         pool.assert_invariants();

@@ -51,7 +51,7 @@ impl Scene {
     /// Everything has come home: the tenant can go.
     fn assert_home(&self) {
         let root = self.world.root();
-        assert!(root.forget(TENANT), "nobody is inside");
+        assert!(root.flush_tenant(TENANT), "nobody is inside");
         self.pool.trim(&root.shared);
         assert_eq!(self.pool.account.charged(), 0);
         self.pool.assert_invariants();
@@ -95,7 +95,7 @@ fn loom_a_thread_that_leaves_and_a_retirement_send_the_block_once() {
             }
         });
         assert!(scene.pool.retire());
-        root.forget(TENANT);
+        root.flush_tenant(TENANT);
         leaving.join().unwrap();
         scene.assert_home();
     });
@@ -117,7 +117,7 @@ fn loom_who_enters_beside_a_retirement_has_nothing_of_the_next_tenant() {
         });
         // As the registry does; the blocks that are out are not what keeps it here.
         assert!(pool.retire());
-        if root.forget(TENANT) {
+        if root.flush_tenant(TENANT) {
             pool.set_tag(NEXT);
         }
         let Sent(block) = entering.join().unwrap();
