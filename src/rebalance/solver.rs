@@ -63,7 +63,7 @@ use crate::ledger::Level;
 use allowance::{Lists, Room, Want, Wants};
 use buckets::{BUCKETS, Ranking};
 use contract::{GroupId, Party};
-use credit::LentShare;
+use credit::{LentShare, Turn};
 use decay::{ONE, micros};
 use fill::MOST;
 use groups::Groups;
@@ -133,9 +133,9 @@ pub(crate) struct Solver {
     room: Room,
     pub(super) level: Level,
     lent: LentShare,
-    /// Whose wish takes more than was granted, by credit.
+    /// Whose wish takes more than was granted, in turn.
     owed: Ranking,
-    /// Who wants more than he has, by credit.
+    /// Who wants more than he has, in turn.
     hungry: Ranking,
     /// Who has free pages above what is protected, by price.
     donors: Ranking,
@@ -190,8 +190,8 @@ impl Solver {
             room: Room::default(),
             level: Level::UNLIMITED,
             lent: LentShare::default(),
-            owed: Ranking::new(2 * BUCKETS),
-            hungry: Ranking::new(2 * BUCKETS),
+            owed: Ranking::new(Turn::PLACES),
+            hungry: Ranking::new(Turn::PLACES),
             donors: Ranking::new(BUCKETS),
             borrowers: Ranking::new(2 * BUCKETS),
             due: [const { Vec::new() }; AHEAD],
@@ -394,11 +394,11 @@ impl Solver {
             return;
         };
 
-        let credit = buckets::descending(member.credit.per_weight(party.contract.weight));
+        let turn = member.turn().place();
         let wants_more = member.want.pages > 0 && member.demand() > member.reading.charged;
         let price = buckets::bucket(member.price(self.kept));
-        self.owed.put(id, (part.owed > 0).then_some(credit));
-        self.hungry.put(id, wants_more.then_some(credit));
+        self.owed.put(id, (part.owed > 0).then_some(turn));
+        self.hungry.put(id, wants_more.then_some(turn));
         self.donors.put(id, (member.spare() > 0).then_some(price));
         let borrowed = buckets::descending(part.borrowed.cast_signed());
         self.borrowers.put(id, (part.borrowed > 0).then_some(borrowed));

@@ -1,16 +1,20 @@
-//! Credit: what a tenant lent less what it borrowed, on average over the last minutes.
+//! Credit: what a tenant lent less what it borrowed, on average over the last minutes; and whose turn it is by that.
 //!
-//! Above: `member.rs`. Below: `decay.rs`.
+//! Above: `member.rs`. Below: `decay.rs`, `buckets.rs`.
 //!
 //! Who lent more is served first under shortage (Vuppalapati et al., *Karma: Resource Allocation for Dynamic Demands*,
 //! OSDI 2023, which pays with credits; here they are only an order, per weight, and nothing is refused for want of them).
+//! But who was refused comes before all who are only thought to want: a share that rises ahead of its use is pages that
+//! somebody else waits for. Where credit alone decided, a tenant waited up to twice as long (`docs/decisions/0010`).
 //!
 //! What a tenant lends in a round depends on what everybody borrows: its idle entitlement times the share of all idle
 //! entitlements that is lent. That share is averaged once for all; what it was over the time in which a tenant was not
 //! looked at is the difference of two of its values, the older one decayed. So nobody is touched who did not change.
 
+use core::cmp::Reverse;
 use core::time::Duration;
 
+use super::buckets::{BUCKETS, descending};
 use super::decay::{ONE, fraction, left_after, scale};
 
 /// How fast the past is forgotten.
@@ -72,6 +76,30 @@ impl Credit {
     /// By which tenants are ordered, the largest first.
     pub(crate) fn per_weight(self, weight: u32) -> i64 {
         self.scaled / i64::from(weight.max(1))
+    }
+}
+
+/// Whose turn it is where there is not enough for all: who was refused comes before who is only remembered or foreseen to
+/// want; among either, who has lent most for its weight. The first in turn is the least.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Turn {
+    pub(super) waits: bool,
+    pub(super) credit: i64,
+}
+
+impl Turn {
+    /// Places in a ranking.
+    pub(crate) const PLACES: usize = 4 * BUCKETS;
+
+    /// Its place.
+    pub(crate) fn place(self) -> usize {
+        let behind_all_who_wait = if self.waits { 0 } else { Self::PLACES / 2 };
+        behind_all_who_wait + descending(self.credit)
+    }
+
+    /// What turns are sorted by.
+    pub(crate) fn key(self) -> (bool, Reverse<i64>) {
+        (!self.waits, Reverse(self.credit))
     }
 }
 

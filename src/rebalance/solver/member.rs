@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::Settings;
 use super::allowance::Want;
 use super::contract::Party;
-use super::credit::{Credit, LentShare};
+use super::credit::{Credit, LentShare, Turn};
 use super::decay::{Average, ONE, left_after, scale};
 use super::demand::{DENIED_HALF_LIFE, Probe, demand};
 use super::estimate::{self, Estimate};
@@ -289,6 +289,14 @@ impl Member {
     pub(crate) fn price(&self, kept: u64) -> u64 {
         let Reading { live, free, .. } = self.reading;
         (u64::from(self.party.contract.weight) << 40) / (scale(live, kept) + free).max(1)
+    }
+
+    /// Its turn where there is not enough for all.
+    pub(crate) fn turn(&self) -> Turn {
+        Turn {
+            waits: self.reading.denied > 0,
+            credit: self.credit.per_weight(self.party.contract.weight),
+        }
     }
 
     /// After how long it should be looked at even if it does not change, because something that is remembered of it

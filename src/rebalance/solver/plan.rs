@@ -3,7 +3,7 @@
 //! Above: `round.rs`. Below: nothing.
 //!
 //! Only free spans ever move, and only what their holder has above its protected share. Receivers are served in the
-//! order given, debts first, then by credit; each takes from the cheapest donor, siblings of its group before others.
+//! order given, debts first; each takes from the cheapest donor, siblings of its group before others.
 //!
 //! - **Bounded**: no donor gives more than it offers, no receiver gets more than it needs, nobody gives to himself.
 

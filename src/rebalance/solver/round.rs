@@ -19,7 +19,6 @@
 //!   2023, on which 10,000 floats are sorted in 250 µs).
 
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 use core::time::Duration;
 
 use super::contract::{GroupId, entitlements};
@@ -27,7 +26,7 @@ use super::decay::ONE;
 use super::member::Member;
 use super::plan::{Bounds, Donor, Receiver, Transfer, TransferReason, transfers};
 use super::restoration::eta;
-use super::{Solver, Stale};
+use super::{Ranking, Solver, Stale};
 use crate::ledger::Level;
 
 /// Wishes that a round raises besides those of tenants it observed, and receivers that it plans for.
@@ -305,7 +304,7 @@ impl Solver {
         }
     }
 
-    /// Who is to get pages: who is owed, then who is hungry, each by credit.
+    /// Who is to get pages: who is owed, then who is hungry, each in turn.
     fn receivers(&self, urgent: bool) -> Vec<Receiver> {
         let receiver = |id: u16, owed: bool| {
             let member = self.member(id)?;
@@ -324,12 +323,12 @@ impl Solver {
                 reason,
             })
         };
-        let by_credit = |mut ids: Vec<u16>| {
-            ids.sort_by_cached_key(|id| self.by_credit(*id));
+        let in_turn = |ranking: &Ranking| {
+            let mut ids: Vec<u16> = ranking.iter().take(RECEIVERS).collect();
+            self.sort_in_turn(&mut ids);
             ids
         };
-        let owed = by_credit(self.owed.iter().take(RECEIVERS).collect());
-        let hungry = by_credit(self.hungry.iter().take(RECEIVERS).collect());
+        let (owed, hungry) = (in_turn(&self.owed), in_turn(&self.hungry));
         let owed = owed.into_iter().filter_map(|id| receiver(id, true));
         owed.chain(hungry.into_iter().filter_map(|id| receiver(id, false)))
             .filter(|receiver| receiver.needs > 0)
@@ -337,7 +336,7 @@ impl Solver {
     }
 
     /// Step 6: lists the wishes to be raised. As far as its own charge covers a wish, it takes nothing; if the rest of
-    /// them take more than there is `room` for, credit decides who is first.
+    /// them take more than there is `room` for, they take turns.
     fn raise(&mut self, mut rising: Vec<u16>, room: u64) {
         let (scarce, round) = (self.sums.owed > room, self.round);
         let gains = |member: &Member| {
@@ -352,7 +351,7 @@ impl Solver {
             .filter(|id| !self.member(*id).is_some_and(listed));
         rising.extend(waiting.take(if room > 0 { RECEIVERS } else { 0 }));
         if scarce {
-            rising.sort_by_cached_key(|id| self.by_credit(*id));
+            self.sort_in_turn(&mut rising);
             // The last of whom there is room for part is asked for; the others keep waiting.
             let mut left = room;
             rising.retain(|id| {
@@ -367,10 +366,9 @@ impl Solver {
         self.decisions.raised = rising.iter().filter_map(wish).collect();
     }
 
-    /// The order under shortage.
-    fn by_credit(&self, id: u16) -> (Reverse<i64>, u16) {
-        let credit = |member: &Member| member.credit.per_weight(member.party.contract.weight);
-        (Reverse(self.member(id).map_or(0, credit)), id)
+    /// Puts tenants in turn.
+    fn sort_in_turn(&self, ids: &mut [u16]) {
+        ids.sort_by_cached_key(|id| (self.member(*id).map(|member| member.turn().key()), *id));
     }
 
     /// What is owed by the surplus.

@@ -197,6 +197,35 @@ fn a_debt_moves_free_spans_at_once() {
 }
 
 #[test]
+fn who_was_refused_comes_before_who_is_expected_to_want() {
+    let mut world = World::new(40_000);
+    for id in 1..=3 {
+        world.join(id, weight(100), None);
+    }
+    world.solver.set_tau(1.0);
+    world.round();
+    // 3 has borrowed all that the others leave idle: 1 lends more than 2.
+    assert!(world.want(2, 4_000));
+    assert!(world.want(3, world.surplus().cast_unsigned()));
+    rounds(&mut world, 10);
+    // Who gets what 3 gives back.
+    let receivers = |world: &mut World| {
+        let before = [1, 2].map(|id| world.protected(id));
+        world.empty(3, 100);
+        world.round();
+        [1, 2].map(|id| world.protected(id) > before[usize::from(id) - 1])
+    };
+    // Both are expected to want: credit decides.
+    world.account_mut(1).estimate = forecast(12_000);
+    world.account_mut(2).estimate = forecast(12_000);
+    assert_eq!(receivers(&mut world), [true, false]);
+    assert!(!world.want(2, 2_000));
+    assert_eq!(receivers(&mut world), [false, true], "2 waits");
+    world.account_mut(2);
+    assert_eq!(receivers(&mut world), [true, false], "it asks no more");
+}
+
+#[test]
 fn quiet_rounds_have_a_dead_band_a_step_and_a_hold_off() {
     // Tenant 1 is entitled to little and expected to borrow; 2 borrowed much, of which a part is free again.
     let small = Contract {
