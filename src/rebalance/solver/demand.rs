@@ -45,8 +45,9 @@ impl Probe {
 
 /// d = min(m, max(estimate, h) + denied), in pages.
 pub(crate) fn demand(limit: u64, charged: u64, estimate: &Estimate, probe: Probe) -> u64 {
-    let estimated = estimate.active.max(estimate.forecast).unwrap_or(0);
-    (estimated.max(charged) + probe.pages()).min(limit).min(MOST)
+    (estimate.pages().max(charged) + probe.pages())
+        .min(limit)
+        .min(MOST)
 }
 
 #[cfg(test)]
@@ -88,7 +89,7 @@ mod tests {
     #[test]
     fn demand_is_capped_by_the_limit_and_never_below_what_is_charged() {
         let known = |active| Estimate {
-            active: Some(active),
+            active,
             forecast: None,
         };
         let mut probe = Probe::default();

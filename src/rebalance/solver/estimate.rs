@@ -13,19 +13,26 @@ use crate::ledger::CLAIM_UNITS;
 /// τ where a policy has none to offer: that of the options' default.
 const DEFAULT_TAU: f64 = 0.9;
 
-/// What a policy thinks of a tenant, in pages. `None` is unknown: the solver goes by what is charged.
+/// What a policy thinks of a tenant, in pages. Where it does not know, the solver goes by what is charged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Estimate {
-    /// What it uses now.
-    pub(crate) active: Option<u64>,
+    /// What it uses now; 0 if unknown.
+    pub(crate) active: u64,
     /// What it will use within the time that restoration takes.
     pub(crate) forecast: Option<u64>,
+}
+
+impl Estimate {
+    /// What it uses, or will.
+    pub(crate) fn pages(&self) -> u64 {
+        self.active.max(self.forecast.unwrap_or(0))
+    }
 }
 
 /// The sizes of an estimate, whatever they are.
 pub(crate) fn sizes(estimate: &policy::Estimate) -> Estimate {
     Estimate {
-        active: pages(estimate.active),
+        active: pages(estimate.active).unwrap_or(0),
         forecast: pages(estimate.forecast),
     }
 }

@@ -15,12 +15,15 @@ use super::demand::{DENIED_HALF_LIFE, Probe, demand};
 use super::estimate::{self, Estimate};
 use super::fill::MOST;
 use super::policy;
-use super::protect::{FIRST_PAGES, SLOW, Usage, active, wish};
+use super::protect::{FIRST_PAGES, active, wish};
 use super::restoration::{CHURN_HALF_LIFE, Churn};
 use crate::ledger::Level;
 
 /// How fast it is forgotten how well a tenant was foreseen.
 const ERROR_HALF_LIFE: Duration = Duration::from_secs(60);
+
+/// How soon a tenant is looked at again that is remembered or foreseen to use more than it does.
+const REMEMBERED: Duration = Duration::from_millis(2500);
 
 /// What was read of a tenant's account and pool. Sizes in pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,7 +123,6 @@ pub(crate) struct Member {
     stays: u64,
     /// As the policy said it.
     urgency: f64,
-    usage: Usage,
     probe: Probe,
     at: Duration,
 }
@@ -147,7 +149,6 @@ impl Member {
             estimate: Estimate::default(),
             stays: ONE,
             urgency: 1.0,
-            usage: Usage::default(),
             probe: Probe::default(),
             at: now,
         }
@@ -164,7 +165,6 @@ impl Member {
         let elapsed = now.saturating_sub(self.at);
         let (unused, borrowed) = (self.part.unused, self.part.borrowed);
         self.credit.look(unused, borrowed, lent, elapsed);
-        self.usage.look(self.reading.charged, elapsed);
         self.churn.look(reading.emptied.min(MOST), elapsed);
         // What it held before it was ever looked at did not change since.
         let change = match self.evaluated {
@@ -210,14 +210,23 @@ impl Member {
     /// entitlement, unless it `must` move.
     pub(crate) fn decide_wish(&mut self, kept: u64, stays: u64, must: bool, span: u64) {
         self.stays = stays;
-        let (reservation, charged) = (self.party.contract.reservation, self.reading.charged);
-        let active = active(charged, self.probe.pages(), self.usage, &self.estimate, stays);
-        let new = wish(reservation, self.entitlement, active, kept);
+        let reservation = self.party.contract.reservation;
+        let new = wish(reservation, self.entitlement, self.active(), kept);
         let least = reservation.max(FIRST_PAGES).min(self.entitlement);
         let in_range = (least..=self.entitlement).contains(&self.wish);
         if must || !in_range || new.abs_diff(self.wish) >= self.band(span) {
             self.wish = new;
         }
+    }
+
+    /// What of its use counts.
+    fn active(&self) -> u64 {
+        active(
+            self.reading.charged,
+            self.probe.pages(),
+            &self.estimate,
+            self.stays,
+        )
     }
 
     /// What is too little for a wish to move.
@@ -258,14 +267,8 @@ impl Member {
     /// What it wants beyond what is protected. One that drains wants nothing.
     pub(crate) fn wants(&self) -> Want {
         // What is lent because it comes back in time is not kept for its owner by this way either.
-        let active = active(
-            self.reading.charged,
-            self.probe.pages(),
-            self.usage,
-            &self.estimate,
-            self.stays,
-        );
-        let pages = active
+        let pages = self
+            .active()
             .min(self.party.contract.limit)
             .min(MOST)
             .saturating_sub(self.wish);
@@ -303,14 +306,11 @@ impl Member {
     /// will have faded.
     pub(crate) fn fades_after(&self, span: u64) -> Option<Duration> {
         let charged = self.reading.charged;
-        let remembered = match self.estimate.active.max(self.estimate.forecast) {
-            Some(estimate) => estimate.min(self.entitlement),
-            None => self.usage.pages().min(self.entitlement),
-        };
+        let remembered = self.estimate.pages().min(self.entitlement);
         let fading = [
             (self.probe.pages() > 0, DENIED_HALF_LIFE),
             (self.part.loans > 0 && self.churn.rate() > 0, CHURN_HALF_LIFE),
-            (remembered >= charged + self.band(span), SLOW / 4),
+            (remembered >= charged + self.band(span), REMEMBERED),
         ];
         fading
             .iter()

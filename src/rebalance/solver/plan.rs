@@ -80,7 +80,7 @@ impl Bounds {
 
 /// Plans for `receivers` and `donors` in their order, where `room` pages can be had without anybody giving.
 pub(crate) fn transfers(
-    receivers: &[Receiver],
+    receivers: impl IntoIterator<Item = Receiver>,
     mut donors: Vec<Donor>,
     mut room: u64,
     bounds: Bounds,
@@ -163,7 +163,7 @@ mod tests {
         };
         let donors: Vec<Donor> = donors.iter().map(donor).collect();
         let mut plan = Vec::new();
-        transfers(receivers, donors, room, bounds, &mut plan);
+        transfers(receivers.iter().copied(), donors, room, bounds, &mut plan);
         plan.iter().map(|line| (line.from, line.to, line.pages)).collect()
     }
 
@@ -235,7 +235,7 @@ mod tests {
                 .collect();
             let bounds = Bounds { least, most };
             let mut plan = Vec::new();
-            transfers(&receivers, donors.clone(), room, bounds, &mut plan);
+            transfers(receivers.iter().copied(), donors.clone(), room, bounds, &mut plan);
             prop_assert_eq!(plan, model(&receivers, donors, room, bounds));
         }
     }

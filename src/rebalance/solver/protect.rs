@@ -12,54 +12,17 @@
 //! - **Bounded**: min(r, E) ≤ P* ≤ E, and at least the first pages of a nursery where E has them.
 //! - **Monotone**: more entitlement never gives less P*.
 
-use core::time::Duration;
-
-use super::decay::{Average, ONE, left_after, scale};
+use super::decay::{ONE, scale};
 use super::estimate::Estimate;
 use crate::base::units::NURSERY_PAGES;
 
 /// A tenant's first pages: the nursery, without which it cannot begin.
 pub(crate) const FIRST_PAGES: u64 = NURSERY_PAGES as u64;
 
-/// Half-lives of the two averages of what is charged: the fast one follows a load, the slow one remembers its last
-/// peak until the next is due.
-const FAST: Duration = Duration::from_secs(1);
-pub(crate) const SLOW: Duration = Duration::from_secs(10);
-
-/// What a tenant was charged lately.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    fast: Average,
-    slow: Average,
-}
-
-impl Usage {
-    /// Of a tenant that was always charged `pages`.
-    #[cfg(test)]
-    pub(crate) fn of(pages: u64) -> Self {
-        Self {
-            fast: Average::of(pages),
-            slow: Average::of(pages),
-        }
-    }
-
-    /// Takes in that it was charged `pages` in the time since the last look.
-    pub(crate) fn look(&mut self, pages: u64, elapsed: Duration) {
-        self.fast.fold(pages, left_after(elapsed, FAST));
-        self.slow.fold(pages, left_after(elapsed, SLOW));
-    }
-
-    /// The larger of the averages.
-    pub(crate) fn pages(self) -> u64 {
-        self.fast.value().max(self.slow.value())
-    }
-}
-
-/// Active use a = max(h + pending, what the policy or else the averages say, forecast). Of what is not in use now, but
-/// was or will be, the fraction `stays` counts: the rest comes back in time if it is lent.
-pub(crate) fn active(charged: u64, pending: u64, usage: Usage, estimate: &Estimate, stays: u64) -> u64 {
-    let known = estimate.active.unwrap_or_else(|| usage.pages());
-    let (now, then) = (charged + pending, known.max(estimate.forecast.unwrap_or(0)));
+/// Active use a = max(h + pending, what the policy says, forecast). Of what is not in use now, but was or will be, the
+/// fraction `stays` counts: the rest comes back in time if it is lent.
+pub(crate) fn active(charged: u64, pending: u64, estimate: &Estimate, stays: u64) -> u64 {
+    let (now, then) = (charged + pending, estimate.pages());
     now + scale(then.saturating_sub(now), stays)
 }
 
@@ -133,23 +96,19 @@ mod tests {
     }
 
     #[test]
-    fn a_peak_is_remembered_by_the_slow_average() {
-        let mut usage = Usage::of(1000);
-        usage.look(0, SLOW);
-        assert_eq!(usage.pages(), 500);
-        assert_eq!(active(10, 5, usage, &Estimate::default(), ONE), 500);
-        let half = active(10, 5, usage, &Estimate::default(), ONE / 2);
-        assert_eq!(half, 15 + 485 / 2, "half of it would be back in time");
-        let known = Estimate {
-            active: Some(20),
+    fn what_is_remembered_counts_as_far_as_it_would_not_be_back_in_time() {
+        let remembered = Estimate {
+            active: 500,
             forecast: Some(30),
         };
+        assert_eq!(active(10, 5, &remembered, ONE), 500);
+        assert_eq!(active(10, 5, &remembered, ONE / 2), 15 + 485 / 2);
         assert_eq!(
-            active(10, 5, usage, &known, ONE),
-            30,
-            "a policy that knows overrides it"
+            active(510, 5, &remembered, ONE),
+            515,
+            "and what is charged in full"
         );
-        assert_eq!(active(40, 5, usage, &known, ONE), 45, "but not what is charged");
+        assert_eq!(active(10, 5, &Estimate::default(), ONE), 15);
     }
 
     #[test]

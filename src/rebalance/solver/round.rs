@@ -14,8 +14,8 @@
 //!
 //! - **Idempotent**: a second round at the same instant with the same readings decides nothing.
 //! - **Work**: O(observed + groups whose level moves) but for the round after a change of contracts, τ or φ̄; the other loops
-//!   end at the constants below. With 10,000 tenants of which 100 changed, 35 µs, and 45 µs under scarcity (p99 80 and 90);
-//!   with half of them in 100 groups 39 and 58 (p99 85 and 113); for all tenants 1.5 to 1.9 ms (`tests/timing.rs`; a Xeon of
+//!   end at the constants below. With 10,000 tenants of which 100 changed, 33 µs, and 47 µs under scarcity (p99 71 and 85);
+//!   with half of them in 100 groups 37 and 53 (p99 77 and 100); for all tenants 1.4 to 1.6 ms (`tests/timing.rs`; a Xeon of
 //!   2023, on which 10,000 floats are sorted in 250 µs).
 
 use alloc::vec::Vec;
@@ -31,6 +31,9 @@ use crate::ledger::Level;
 
 /// Wishes that a round raises besides those of tenants it observed, and receivers that it plans for.
 const RECEIVERS: usize = 128;
+
+/// So many receivers are looked up at once: what there is rarely reaches all of them.
+const AT_ONCE: usize = 16;
 
 /// Donors that a round names.
 const DONORS: usize = 64;
@@ -290,12 +293,13 @@ impl Solver {
         if offers.is_empty() {
             return;
         }
-        let receivers = self.receivers(urgent);
         let bounds = match urgent {
             true => Bounds::NONE,
             false => Bounds::quiet(self.lendable, self.settings.span),
         };
-        transfers(&receivers, offers, room, bounds, &mut self.decisions.transfers);
+        let mut plan = core::mem::take(&mut self.decisions.transfers);
+        transfers(self.receivers(urgent), offers, room, bounds, &mut plan);
+        self.decisions.transfers = plan;
         for index in 0..self.decisions.transfers.len() {
             let (id, round) = (self.decisions.transfers[index].to, self.round);
             if let Some(member) = self.member_mut(id) {
@@ -305,34 +309,48 @@ impl Solver {
     }
 
     /// Who is to get pages: who is owed, then who is hungry, each in turn.
-    fn receivers(&self, urgent: bool) -> Vec<Receiver> {
-        let receiver = |id: u16, owed: bool| {
-            let member = self.member(id)?;
-            let (charged, level) = (member.reading.charged, self.level_of(member));
-            let wanted = member.demand().min(member.allowance(level));
-            let (needs, reason) = match owed {
-                true => (member.part.owed, TransferReason::Restoration),
-                false if member.reading.denied > 0 => (wanted, TransferReason::Denied),
-                false => (wanted, TransferReason::Demand),
-            };
-            let covered = if owed { 0 } else { charged.max(member.wish) };
-            (urgent || self.rested(member)).then(|| Receiver {
-                id,
-                group: member.party.group,
-                needs: needs.saturating_sub(covered),
-                reason,
-            })
-        };
-        let in_turn = |ranking: &Ranking| {
-            let mut ids: Vec<u16> = ranking.iter().take(RECEIVERS).collect();
+    fn receivers(&self, urgent: bool) -> impl Iterator<Item = Receiver> {
+        let owed = self.in_turn(&self.owed).map(|id| (id, true));
+        let hungry = self.in_turn(&self.hungry).map(|id| (id, false));
+        owed.chain(hungry)
+            .filter_map(move |(id, owed)| self.receiver(id, owed, urgent))
+    }
+
+    /// The first of a ranking by turns, looked up as far as they are asked for.
+    fn in_turn<'a>(&'a self, ranking: &'a Ranking) -> impl Iterator<Item = u16> {
+        let mut rest = ranking.iter().take(RECEIVERS);
+        let some = core::iter::from_fn(move || {
+            let mut ids: Vec<u16> = rest.by_ref().take(AT_ONCE).collect();
             self.sort_in_turn(&mut ids);
-            ids
+            (!ids.is_empty()).then_some(ids)
+        });
+        some.flatten()
+    }
+
+    /// What a tenant is to get because it is owed, or hungry, if anything.
+    fn receiver(&self, id: u16, owed: bool, urgent: bool) -> Option<Receiver> {
+        let member = self.member(id)?;
+        if !urgent && !self.rested(member) {
+            return None;
+        }
+        let (needs, reason) = match owed {
+            true => (member.part.owed, TransferReason::Restoration),
+            false => {
+                let wanted = member.demand().min(member.allowance(self.level_of(member)));
+                let covered = member.reading.charged.max(member.wish);
+                let reason = match member.reading.denied {
+                    0 => TransferReason::Demand,
+                    _ => TransferReason::Denied,
+                };
+                (wanted.saturating_sub(covered), reason)
+            }
         };
-        let (owed, hungry) = (in_turn(&self.owed), in_turn(&self.hungry));
-        let owed = owed.into_iter().filter_map(|id| receiver(id, true));
-        owed.chain(hungry.into_iter().filter_map(|id| receiver(id, false)))
-            .filter(|receiver| receiver.needs > 0)
-            .collect()
+        (needs > 0).then_some(Receiver {
+            id,
+            group: member.party.group,
+            needs,
+            reason,
+        })
     }
 
     /// Step 6: lists the wishes to be raised. As far as its own charge covers a wish, it takes nothing; if the rest of
