@@ -70,8 +70,8 @@ pub use rebalance::{
 };
 #[cfg(not(loom))]
 pub use report::{
-    Event, Holder, Lending, ProcessStats, Snapshot, TenantStats, Who, events, events_into, lending_into,
-    snapshot, snapshot_into,
+    Event, Holder, Lending, ProcessStats, SizeClassStats, Snapshot, TenantStats, Who, events, events_into,
+    lending_into, snapshot, snapshot_into,
 };
 #[cfg(not(loom))]
 pub use tenant::{

@@ -139,6 +139,8 @@ pub(crate) struct Holdings {
 pub(crate) struct BinHoldings {
     pub(crate) slabs: u32,
     pub(crate) pages: u32,
+    /// Blocks of these slabs.
+    pub(crate) blocks: u64,
     /// Blocks with callers, in caches and in depots.
     pub(crate) out: u64,
     /// Blocks in the depot.
@@ -354,6 +356,7 @@ impl Pool {
             BinHoldings {
                 slabs: content.slabs.slabs(),
                 pages: content.slabs.pages(),
+                blocks: content.slabs.blocks(),
                 out: content.slabs.out(),
                 depot: (bin.depot().blocks() + content.reserve.blocks()) as u64,
             }

@@ -11,12 +11,14 @@ mod events;
 #[cfg(any(feature = "metrics", feature = "prometheus"))]
 mod exported;
 mod lending;
+mod size_classes;
 mod snapshot;
 mod stats;
 
 pub use division::Who;
 pub use events::{Event, Holder, events, events_into};
 pub use lending::{Lending, lending_into};
+pub use size_classes::SizeClassStats;
 pub use snapshot::{ProcessStats, Snapshot, snapshot, snapshot_into};
 pub use stats::TenantStats;
 

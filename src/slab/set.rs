@@ -11,7 +11,7 @@
 //! - **Count**: `Row::free_count` is the number of set bits of `Row::free`.
 //! - **Listed**: a slab is in the list of its fullness iff it has a free block and does not drain.
 //! - **Draining**: `draining` is the number of pages of the slabs that drain; each of them has a free block.
-//! - **Out**: `out` is the number of blocks that are not free in any slab.
+//! - **Out**: of all `blocks`, `out` are not free in any slab.
 
 use core::ptr::NonNull;
 
@@ -69,6 +69,7 @@ pub(crate) struct SlabSet {
     slabs: u32,
     pages: u32,
     draining: u32,
+    blocks: u64,
     out: u64,
 }
 
@@ -81,8 +82,14 @@ impl SlabSet {
             slabs: 0,
             pages: 0,
             draining: 0,
+            blocks: 0,
             out: 0,
         }
+    }
+
+    /// Blocks that its slabs have.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.blocks
     }
 
     /// Blocks that are with callers, in caches and in depots.
@@ -247,6 +254,7 @@ impl SlabSet {
         self.slabs += 1;
         self.heat = self.heat.saturating_add(1);
         self.pages += pages as u32;
+        self.blocks += capacity as u64;
         // SAFETY: the span's holder gives it to this list.
         unsafe { self.lists[EMPTY as usize].push(span.into_row()) };
     }
@@ -262,6 +270,7 @@ impl SlabSet {
         // SAFETY: the row is this set's, and in the list it names, if in any.
         unsafe {
             self.delist(row, row.as_ref().list);
+            self.blocks -= u64::from(row.as_ref().capacity);
             let span = Span::from_row(row);
             self.slabs -= 1;
             self.pages -= span.pages() as u32;
@@ -338,11 +347,6 @@ impl SlabSet {
             }
         }
         assert_eq!(self.draining, draining, "Draining");
-        let most = u64::from(self.pages) * (PAGE as u64) / (block_size(self.class as usize) as u64);
-        assert!(
-            self.out + free <= most,
-            "{} out and {free} free of at most {most}",
-            self.out
-        );
+        assert_eq!(self.out + free, self.blocks, "Out");
     }
 }
