@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, from_str, from_value, json, to_string, to_value};
-use tenancy::{Config, Fit, Lending, OnLimit, ProcessStats, Snapshot, Tenant, TenantId, TenantStats, Who};
+use tenancy::{
+    Config, Fit, Lending, OnLimit, ProcessStats, SizeClassStats, Snapshot, Tenant, TenantId, TenantStats, Who,
+};
 
 #[track_caller]
 fn assert_returns<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
@@ -208,6 +210,8 @@ fn options_are_one_text_in_formats_that_are_not_for_people() {
 fn what_is_missing_is_nothing() {
     let line: Lending = from_str(r#"{"borrower":"3.1"}"#).unwrap();
     assert_eq!((line.bytes, line.lender), (0, Who::Nobody));
+    let size: SizeClassStats = from_str(r#"{"live":3}"#).unwrap();
+    assert_eq!((size.live, size.slabs), (3, 0));
     let snapshot: Snapshot = from_str(r#"{"tenants":[]}"#).unwrap();
     assert_eq!(snapshot.process, ProcessStats::default());
 }

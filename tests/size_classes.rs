@@ -32,7 +32,10 @@ fn blocks_are_found_in_their_size_until_they_are_freed() {
     tenant.in_scope(|| blocks.extend((0..COUNT).map(|_| Vec::with_capacity(BYTES))));
     let full = of(&tenant, 1280);
     // A few of the first may be in the nursery.
-    assert!(full.live > COUNT as u64 * 9 / 10 && full.live <= COUNT as u64, "{full:?}");
+    assert!(
+        full.live > COUNT as u64 * 9 / 10 && full.live <= COUNT as u64,
+        "{full:?}"
+    );
     assert_eq!(full.cached, 0, "caches and depots were sent home");
     assert!(full.fullness() > 900, "{full:?}");
     // Every second one: all slabs stay, half full.
