@@ -117,6 +117,17 @@ impl Config {
     ///
     /// [`Error::Env`] with the key and its place if the text is not understood, a key is not known or is given twice,
     /// or a value is outside its range; [`Error::InvalidCapacity`] if the capacity is below 16 MiB.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tenancy::Config;
+    ///
+    /// assert_eq!(Config::parse("capacity:2GiB")?, Config::new().capacity(2 << 30));
+    /// let mistake = Config::parse("capactiy:2GiB").unwrap_err();
+    /// assert!(mistake.to_string().contains("capacity"), "{mistake}");
+    /// # Ok::<(), tenancy::Error>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Config, Error> {
         Config::parse_checked(text, None)
     }
@@ -260,6 +271,16 @@ impl FromStr for Config {
 }
 
 /// How a free run of pages is chosen for a span.
+///
+/// # Examples
+///
+/// ```
+/// use tenancy::{Config, Fit};
+///
+/// let config: Config = "fit:worst,purge_delay:2s".parse()?;
+/// assert_eq!(config, Config::new().fit(Fit::Worst).purge_delay(std::time::Duration::from_secs(2)));
+/// # Ok::<(), tenancy::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Fit {
     /// The smallest run that is large enough, in the densest segment; the lowest address on a tie.

@@ -18,6 +18,21 @@ use crate::tenant::TenantId;
 /// The reason why a call of this crate was refused.
 ///
 /// A refused call has changed nothing. All sizes are bytes.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), tenancy::Error> {
+/// use tenancy::{Error, Tenant};
+///
+/// let small = Tenant::builder("small").limit(1 << 20).build()?;
+/// match small.try_charge(8 << 20) {
+///     Err(error @ Error::LimitExceeded { .. }) => println!("{error}"),
+///     other => panic!("{other:?}"),
+/// }
+/// # small.retire()
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {

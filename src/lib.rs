@@ -86,6 +86,15 @@ pub use tenant::{
 ///
 /// From time to time or after a peak, also beside a rebalancer: that one gives back what has been idle for the purge delay and lets
 /// ids go, but flushes no caches. Costs microseconds to milliseconds, by what there is to do; other threads go on meanwhile.
+///
+/// # Examples
+///
+/// ```
+/// let peak: Vec<Vec<u8>> = (0..1000).map(|_| vec![1; 1000]).collect();
+/// drop(peak);
+/// tenancy::maintain();
+/// println!("{} bytes are resident", tenancy::snapshot().process.resident);
+/// ```
 #[cfg(not(loom))]
 pub fn maintain() {
     heap::maintain();

@@ -12,6 +12,19 @@ use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, 
 ///
 /// *Ambient* are allocations through the global allocator, and the forms of an arena that return no error. Handles, charges
 /// and the `try_` forms of arenas always fail then, and only the one request.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), tenancy::Error> {
+/// use tenancy::{OnLimit, Tenant};
+///
+/// let strict = Tenant::builder("strict").limit(1 << 20).on_limit(OnLimit::Fail).build()?;
+/// // In here `try_reserve` beyond the limit fails, and what cannot fail ends the process as it does without memory.
+/// strict.in_scope(|| drop(Vec::<u8>::new().try_reserve(1000)));
+/// # strict.retire()
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 #[non_exhaustive]
 pub enum OnLimit {

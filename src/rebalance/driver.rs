@@ -156,6 +156,20 @@ impl Rebalancer {
     ///
     /// A round costs by what has changed: some ten microseconds, and about half a microsecond for each tenant that is looked
     /// at. Where a contract, membership or the capacity changed it divides anew among all of them: 1 to 2 ms for 10,000.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), tenancy::Error> {
+    /// use std::time::Duration;
+    /// use tenancy::Rebalancer;
+    ///
+    /// let mut rebalancer = Rebalancer::new();
+    /// let report = rebalancer.tick(Duration::from_millis(100));
+    /// println!("{report}");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tick(&mut self, now: Duration) -> RoundReport {
         if heap::waker().is_claimed() {
             return RoundReport::default();

@@ -187,6 +187,20 @@ impl Tenant {
     /// overdraft: [`Hard`](Pressure::Hard)) or to its group's; and, unless it holds well less than is protected for it, or
     /// something is left of its group's reservation, how near all tenants are to the capacity.
     /// [`None`](Pressure::None) for one that has retired. Costs a few loads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), tenancy::Error> {
+    /// # let acme = tenancy::Tenant::builder("under pressure").build()?;
+    /// use tenancy::Pressure;
+    ///
+    /// if acme.pressure() >= Pressure::Soft {
+    ///     // Keep less than usual of what can be made again.
+    /// }
+    /// # acme.retire()
+    /// # }
+    /// ```
     pub fn pressure(&self) -> Pressure {
         if self.is_retired() {
             return Pressure::None;

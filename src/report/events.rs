@@ -127,6 +127,16 @@ pub fn events() -> Vec<Event> {
 }
 
 /// Reads the last events into `to`, oldest first, and returns how many there were. Allocates nothing.
+///
+/// # Examples
+///
+/// ```
+/// use tenancy::Event;
+///
+/// let mut latest = [Event::default(); 16];
+/// let count = tenancy::events_into(&mut latest);
+/// latest[..count].iter().for_each(|event| println!("{event}"));
+/// ```
 pub fn events_into(to: &mut [Event]) -> usize {
     let mut entries = [EventEntry::NONE; EVENTS_KEPT];
     let most = to.len().min(EVENTS_KEPT);

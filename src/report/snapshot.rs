@@ -141,6 +141,18 @@ pub fn snapshot() -> Snapshot {
 
 /// Reads the numbers of tenants into `rows`, root first, by id, and returns how many there were room for. Allocates
 /// nothing.
+///
+/// # Examples
+///
+/// ```
+/// use tenancy::TenantStats;
+///
+/// let mut rows = [TenantStats::default(); 8];
+/// let count = tenancy::snapshot_into(&mut rows);
+/// for row in &rows[..count] {
+///     println!("{}: {} bytes charged", row.id, row.charged);
+/// }
+/// ```
 pub fn snapshot_into(rows: &mut [TenantStats]) -> usize {
     // 1. The rows, and what is borrowed and left unused in all, by those too for whom there is no row.
     let (mut count, mut borrowed, mut unused) = (0, 0, 0);

@@ -11,6 +11,22 @@ use super::Tenant;
 use super::scope::Target;
 
 /// Attaches a tenant to a future.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), tenancy::Error> {
+/// use tenancy::{InTenant, Tenant};
+///
+/// let acme = Tenant::builder("of a future").build()?;
+/// let answer = async { Tenant::current() }.in_tenant(&acme);
+/// # use std::pin::pin;
+/// # use std::task::{Context, Poll, Waker};
+/// # let answered = pin!(answer).poll(&mut Context::from_waker(Waker::noop()));
+/// assert_eq!(answered, Poll::Ready(acme.clone()));
+/// # acme.retire()
+/// # }
+/// ```
 pub trait InTenant: Sized {
     /// Runs the future, and drops what it holds, as `tenant`.
     ///

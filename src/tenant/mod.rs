@@ -102,11 +102,42 @@ pub struct Tenant {
 
 impl Tenant {
     /// Begins the making of a tenant called `name`. Names of tenants that are alive are unique.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), tenancy::Error> {
+    /// use tenancy::{OnLimit, Tenant};
+    ///
+    /// let acme = Tenant::builder("acme")
+    ///     .weight(400)
+    ///     .reservation(1 << 20)
+    ///     .limit(64 << 20)
+    ///     .on_limit(OnLimit::Overdraft)
+    ///     .build()?;
+    /// assert!(Tenant::builder("acme").build().is_err(), "the name is taken");
+    /// # acme.retire()
+    /// # }
+    /// ```
     pub fn builder(name: impl AsRef<str>) -> TenantBuilder {
         TenantBuilder::new(name.as_ref())
     }
 
     /// The tenant called `name`, if there is one that has not retired.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), tenancy::Error> {
+    /// use tenancy::Tenant;
+    ///
+    /// let acme = Tenant::builder("to be found").build()?;
+    /// assert_eq!(Tenant::get("to be found"), Some(acme.clone()));
+    /// acme.retire()?;
+    /// assert_eq!(Tenant::get("to be found"), None);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get(name: impl AsRef<str>) -> Option<Tenant> {
         registry::find(name.as_ref())
     }
@@ -117,6 +148,19 @@ impl Tenant {
     }
 
     /// The tenant that ambient allocations on this thread count to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), tenancy::Error> {
+    /// use tenancy::Tenant;
+    ///
+    /// let acme = Tenant::builder("the current one").build()?;
+    /// assert_eq!(Tenant::current(), Tenant::root());
+    /// assert_eq!(acme.in_scope(Tenant::current), acme);
+    /// # acme.retire()
+    /// # }
+    /// ```
     pub fn current() -> Tenant {
         registry::by_tag(scope::Target::current().tag()).unwrap_or_else(registry::root)
     }
@@ -163,6 +207,19 @@ impl Tenant {
     /// # Errors
     ///
     /// [`Error::LimitBelowReservation`], [`Error::Retired`], and [`Error::InvalidConfig`] for root, which has no limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), tenancy::Error> {
+    /// # let acme = tenancy::Tenant::builder("with a limit").build()?;
+    /// acme.set_limit(Some(1 << 20))?;
+    /// assert!(acme.try_charge(2 << 20).is_err());
+    /// acme.set_limit(None)?;
+    /// assert!(acme.try_charge(2 << 20).is_ok());
+    /// # acme.retire()
+    /// # }
+    /// ```
     pub fn set_limit(&self, bytes: Option<u64>) -> Result<(), Error> {
         self.check_not_root("limit")?;
         registry::set_limit(self, bytes)
@@ -191,6 +248,21 @@ impl Tenant {
     /// # Errors
     ///
     /// [`Error::Retired`] if it has retired already, and for root, which cannot.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), tenancy::Error> {
+    /// use tenancy::{Error, Tenant};
+    ///
+    /// let acme = Tenant::builder("leaves").build()?;
+    /// let lives_on = acme.in_scope(|| vec![1u8; 100]);
+    /// acme.retire()?;
+    /// assert_eq!(lives_on[99], 1);
+    /// assert!(matches!(acme.retire(), Err(Error::Retired { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn retire(&self) -> Result<(), Error> {
         registry::retire(self)
     }

@@ -167,6 +167,17 @@ impl Tenant {
     }
 
     /// Runs `act` with this as the thread's tenant, and restores what was there before, also on unwind.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), tenancy::Error> {
+    /// # let acme = tenancy::Tenant::builder("in scope").build()?;
+    /// let rows: Vec<String> = acme.in_scope(|| (0..10).map(|n| format!("row {n}")).collect());
+    /// assert_eq!(rows.len(), 10);
+    /// # acme.retire()
+    /// # }
+    /// ```
     #[inline]
     pub fn in_scope<T>(&self, act: impl FnOnce() -> T) -> T {
         self.target.in_scope(act)
