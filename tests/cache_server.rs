@@ -7,6 +7,8 @@
 
 #[path = "cache_server/attacks.rs"]
 mod attacks;
+#[path = "cache_server/borrowing.rs"]
+mod borrowing;
 #[path = "cache_server/client.rs"]
 mod client;
 #[path = "cache_server/full.rs"]
@@ -19,7 +21,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use client::{Client, Reply, encoded};
-use process::{Server, check};
+use process::{Server, check, check_at_terminal};
 
 /// Asks and compares, one line after the other.
 fn expect(client: &mut Client, all: &[(&str, &str)]) {
@@ -685,6 +687,35 @@ fn a_bad_file_is_told_with_its_line() {
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.starts_with("error: ") && said.contains(expected), "{said}");
     }
+}
+
+#[test]
+fn a_thousand_tenants_show_how_far_they_are() {
+    let tenants = |count: usize| -> String {
+        (0..count)
+            .map(|n| format!("[[tenant]]\nname = \"tenant-{n}\"\n"))
+            .collect()
+    };
+    let output = check(&tenants(1000));
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let tenths: Vec<_> = (1..=10).map(|n| format!("tenants: {n}00 of 1000")).collect();
+    assert!(said.lines().eq(&tenths), "{said}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.starts_with("1000 tenants from ") && said.ends_with("no mistake found\n"),
+        "{said}"
+    );
+    // At a terminal it is a bar, and of few nothing is said.
+    let (output, shown) = check_at_terminal(&tenants(1000));
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        shown.contains(" of 1000, ") && !shown.contains("tenants: "),
+        "{shown:?}"
+    );
+    let (output, shown) = check_at_terminal(&tenants(999));
+    assert!(output.status.success() && shown.is_empty(), "{shown:?}");
+    assert!(check(&tenants(999)).stderr.is_empty());
 }
 
 /// Whether to go on with a program of `redis-tools`.

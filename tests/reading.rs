@@ -4,10 +4,12 @@
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use common::well_in_child;
-use tenancy::{Lending, Tenancy, Tenant, TenantStats};
+use tenancy::{Config, Lending, Rebalancer, Tenancy, Tenant, TenantStats};
 
 /// Counts what goes through the door.
 struct Counting(Tenancy);
@@ -191,4 +193,150 @@ fn the_report_is_a_table_with_aligned_columns() {
         );
         drop(kept);
     });
+}
+
+// ---- What is printed adds up. ----
+
+/// The sizes that a cell of the report may stand for: they are cut after one decimal place (docs/report.md). `None`: no number.
+fn meant(cell: &str) -> Option<Range<u64>> {
+    let Some((number, unit)) = cell.split_once(' ') else {
+        let number = cell.parse().ok()?;
+        return Some(number..number + 1);
+    };
+    let power = ["B", "KiB", "MiB", "GiB", "TiB"]
+        .iter()
+        .position(|each| *each == unit)?;
+    let one = 1u64 << (10 * power);
+    let (whole, tenth) = number.split_once('.').unwrap_or((number, "0"));
+    let (whole, tenth): (u64, u64) = (whole.parse().ok()?, tenth.parse().ok()?);
+    let tenths = |count: u64| whole * one + (count * one).div_ceil(10);
+    Some(tenths(tenth)..tenths(tenth + 1).max(tenths(tenth) + 1))
+}
+
+#[test]
+fn a_printed_size_stands_for_what_is_cut_to_it() {
+    assert_eq!(meant("7"), Some(7..8));
+    assert_eq!(meant("1023 B"), Some(1023..1024));
+    assert_eq!(meant("1 KiB"), Some(1024..1127));
+    assert_eq!(meant("1.9 KiB"), Some(1946..2048));
+    assert_eq!(
+        (meant("-"), meant(""), meant("100.0 %"), meant("none")),
+        (None, None, None, None)
+    );
+}
+
+/// The last `count` cells of a line of a table.
+fn cells(line: &str, count: usize) -> Vec<String> {
+    const WIDTH: usize = 12;
+    let line: Vec<char> = line.chars().collect();
+    line[line.len() - count * WIDTH..]
+        .chunks(WIDTH)
+        .map(|cell| cell.iter().collect::<String>().trim().to_owned())
+        .collect()
+}
+
+/// Whether rows that stand for any of these may add up to a total that stands for any of that.
+fn may_add_up(rows: &[Range<u64>], total: &Range<u64>) -> bool {
+    let least: u64 = rows.iter().map(|row| row.start).sum();
+    let most: u64 = rows.iter().map(|row| row.end - 1).sum();
+    least < total.end && total.start <= most
+}
+
+#[test]
+fn the_printed_rows_add_up_to_the_printed_totals_but_for_what_is_cut() {
+    type Column = (&'static str, fn(&TenantStats) -> u64);
+    const COLUMNS: [Column; 11] = [
+        ("reservation", |row| row.reservation),
+        ("charged", |row| row.charged),
+        ("live", |row| row.live),
+        ("cached", |row| row.cached),
+        ("overdraft", |row| row.overdraft),
+        ("denied", |row| row.denied),
+        ("entitlement", |row| row.entitlement),
+        ("protected", |row| row.protected),
+        ("borrowed", |row| row.borrowed),
+        ("lent", |row| row.lent),
+        ("churn/s", |row| row.churn),
+    ];
+    well_in_child(
+        "the_printed_rows_add_up_to_the_printed_totals_but_for_what_is_cut",
+        60,
+        || {
+            Config::new().capacity(256 << 20).apply().unwrap();
+            let tenants: Vec<Tenant> = (0..12)
+                .map(|n| {
+                    let builder = Tenant::builder(format!("tenant {n}")).weight(50 + 7 * n);
+                    builder.reservation(u64::from(n) * 1_234_567).build().unwrap()
+                })
+                .collect();
+            let mut rebalancer = Rebalancer::new();
+            rebalancer.tick(Duration::ZERO);
+            // Odd sizes, and two that borrow.
+            let mut kept: Vec<Vec<u8>> = tenants
+                .iter()
+                .enumerate()
+                .map(|(n, tenant)| tenant.in_scope(|| vec![1; 70_001 * n]))
+                .collect();
+            kept.extend((2..4).map(|n| tenants[n].in_scope(|| vec![1; 36 << 20])));
+            assert!(tenants[1].try_charge(1 << 40).is_err());
+            tenants[5].in_scope(|| drop(vec![1u8; 3 << 20]));
+            rebalancer.tick(Duration::from_millis(100));
+            let snapshot = tenancy::snapshot();
+            let text = snapshot.to_string();
+            let lines: Vec<&str> = text.lines().collect();
+            let mut compared = 0;
+            for (at, head) in lines
+                .iter()
+                .enumerate()
+                .filter(|(_, line)| line.starts_with("tenant  "))
+            {
+                let names: Vec<&str> = head.split_whitespace().skip(1).collect();
+                let table: Vec<Vec<String>> = lines[at + 1..at + 2 + snapshot.tenants.len()]
+                    .iter()
+                    .map(|line| cells(line, names.len()))
+                    .collect();
+                for (column, name) in names.into_iter().enumerate() {
+                    let Some((_, field)) = COLUMNS.iter().find(|(each, _)| *each == name) else {
+                        continue;
+                    };
+                    let mut printed: Vec<Range<u64>> = table
+                        .iter()
+                        .map(|row| meant(&row[column]).unwrap_or_else(|| panic!("{name}: {row:?}")))
+                        .collect();
+                    let total = printed.pop().expect("the last line");
+                    let fields: Vec<u64> = snapshot.tenants.iter().map(|(_, row)| field(row)).collect();
+                    assert!(total.contains(&fields.iter().sum()), "{name}\n{text}");
+                    assert!(
+                        fields
+                            .iter()
+                            .zip(&printed)
+                            .all(|(field, cell)| cell.contains(field)),
+                        "{name}\n{text}"
+                    );
+                    assert!(may_add_up(&printed, &total), "{name}\n{text}");
+                    compared += 1;
+                }
+            }
+            assert_eq!(compared, COLUMNS.len(), "{text}");
+            // Who lives on whose memory: to the total of what is borrowed.
+            let head = lines
+                .iter()
+                .position(|line| line.starts_with("lender "))
+                .expect("two borrow");
+            let end = head
+                + lines[head..]
+                    .iter()
+                    .position(|line| line.starts_with("total "))
+                    .unwrap();
+            let sizes: Vec<Range<u64>> = lines[head + 1..=end]
+                .iter()
+                .map(|line| meant(&cells(line, 1)[0]).unwrap())
+                .collect();
+            let (total, parts) = sizes.split_last().unwrap();
+            assert!(parts.len() > 2 && may_add_up(parts, total), "{text}");
+            let borrowed: u64 = snapshot.tenants.iter().map(|(_, row)| row.borrowed).sum();
+            assert!(borrowed > 0 && total.contains(&borrowed), "{text}");
+            drop(kept);
+        },
+    );
 }

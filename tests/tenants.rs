@@ -308,28 +308,69 @@ fn memory_is_charged_to_the_tenant_that_was_entered_and_comes_off_wherever_it_is
 
 #[test]
 fn growth_in_place_stays_with_the_owner() {
-    let (a, b) = (tenant("grows"), tenant("makes it grow"));
-    for (from, to) in [(40 << 10, 200 << 10), (3 << 20, 4 << 20), (40 << 20, 80 << 20)] {
-        // SAFETY: the block is used and freed with the layout it has at the time.
+    // Alone in a process: what others allocate meanwhile would take the room.
+    well_in_child("growth_in_place_stays_with_the_owner", 60, || {
+        let (a, b) = (tenant("grows"), tenant("makes it grow"));
+        for (from, to) in [(33, 48), (40 << 10, 200 << 10), (3 << 20, 7 << 20)] {
+            // SAFETY: the block is used and freed with the layout it has at the time.
+            unsafe {
+                let before = a.in_scope(|| alloc(block(from)));
+                before.write_bytes(1, from);
+                let after = b.in_scope(|| realloc(before, block(from), to));
+                assert_eq!(after, before, "{from} to {to}");
+                assert!(a.stats().charged >= to as u64, "{from} to {to}");
+                assert_eq!(b.stats().charged, 0, "{from} to {to}");
+                dealloc(after, block(to));
+            }
+            assert_eq!((charged(&a), charged(&b)), (0, 0), "{from} to {to}");
+        }
+        // The kernel moves a mapping, which stays its owner's.
+        let (from, to) = (40 << 20, 80 << 20);
+        // SAFETY: as above.
         unsafe {
             let before = a.in_scope(|| alloc(block(from)));
-            before.write_bytes(1, from);
             let after = b.in_scope(|| realloc(before, block(from), to));
-            let owner = if after == before { &a } else { &b };
-            if from >= 32 << 20 {
-                // The kernel moves such a block, which stays its owner's.
-                assert!(a.stats().charged >= to as u64);
-            } else {
-                assert!(owner.stats().charged >= to as u64, "{from} to {to}");
-            }
-            assert_eq!(
-                (a.stats().charged + b.stats().charged).next_multiple_of(PAGE),
-                to as u64
-            );
+            assert_eq!((a.stats().charged, b.stats().charged), (to as u64, 0));
             dealloc(after, block(to));
         }
-        assert_eq!((charged(&a), charged(&b)), (0, 0), "{from} to {to}");
-    }
+        assert_eq!((charged(&a), charged(&b)), (0, 0));
+    });
+}
+
+#[test]
+fn growth_that_has_to_move_is_the_current_tenants() {
+    well_in_child("growth_that_has_to_move_is_the_current_tenants", 60, || {
+        let (a, b) = (tenant("has no room"), tenant("grows elsewhere"));
+        for (from, to) in [
+            (48, 49),
+            (20_000, 40_000),
+            (40 << 10, 200 << 10),
+            (4 << 20, 7 << 20),
+        ] {
+            // SAFETY: blocks are used and freed with the layout that they have at the time.
+            unsafe {
+                let mut blocks: Vec<_> = (0..8).map(|_| a.in_scope(|| alloc(block(from)))).collect();
+                // One that ends where another begins; any that leaves its class.
+                let ends_at_another =
+                    |each: &*mut u8| blocks.iter().any(|next| *next == each.wrapping_add(from));
+                let at = blocks.iter().position(ends_at_another);
+                let before = blocks.swap_remove(at.unwrap_or(0));
+                before.write_bytes(1, from);
+                let after = b.in_scope(|| realloc(before, block(from), to));
+                assert_ne!(after, before, "{from} to {to}");
+                assert!(
+                    std::slice::from_raw_parts(after, from)
+                        .iter()
+                        .all(|byte| *byte == 1)
+                );
+                assert!(b.stats().charged >= to as u64, "{from} to {to}");
+                dealloc(after, block(to));
+                assert_eq!(charged(&b), 0, "{from} to {to}");
+                blocks.into_iter().for_each(|each| dealloc(each, block(from)));
+            }
+            assert_eq!(charged(&a), 0, "{from} to {to}");
+        }
+    });
 }
 
 #[test]

@@ -256,8 +256,8 @@ impl Snapshot {
             "\n{:width$} {:width$} {:>11}",
             "lender", "borrower", "borrowed"
         )?;
-        let mut line = |lender: &str, borrower: &str, bytes: u64| {
-            writeln!(f, "{lender:width$} {borrower:width$} {:>11}", Bytes(bytes))
+        let mut line = |lender: &str, borrower: &str, borrowed: u64| {
+            writeln!(f, "{lender:width$} {borrower:width$} {:>11}", bytes(borrowed))
         };
         let sum = |lines: &[Lending]| lines.iter().map(|line| line.bytes).sum::<u64>();
         let named = self.lending.iter().take_while(|line| !line.is_of_others());

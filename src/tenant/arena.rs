@@ -109,6 +109,15 @@ enum End {
 /// assert_eq!(words.len(), 4);
 /// # }
 /// ```
+///
+/// What it hands out is one thread's at a time:
+///
+/// ```compile_fail,E0277
+/// let arena = tenancy::Tenant::root().arena();
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| *arena.alloc(1));
+/// });
+/// ```
 pub struct Arena {
     /// Where the next block begins.
     low: Cell<NonNull<u8>>,

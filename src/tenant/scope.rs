@@ -103,6 +103,11 @@ impl Target {
 ///
 /// It is not [`Send`]: the scope is the thread's. Do not hold it across an `.await`; use
 /// [`in_tenant`](crate::InTenant::in_tenant) there.
+///
+/// ```compile_fail,E0277
+/// let entered = tenancy::Tenant::root().enter_owned();
+/// std::thread::spawn(move || drop(entered));
+/// ```
 #[must_use = "the scope ends when the guard is dropped"]
 #[derive(Debug)]
 pub struct Entered<'a> {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
@@ -160,9 +161,45 @@ impl Drop for Server {
 
 /// Runs the example with a file and waits for it.
 pub(crate) fn check(config: &str) -> Output {
-    let path = std::env::temp_dir().join(format!("cache_server-check-{}.toml", std::process::id()));
+    check_with(config, Stdio::piped())
+}
+
+/// The same at a terminal, and what that shows.
+pub(crate) fn check_at_terminal(config: &str) -> (Output, String) {
+    let (mut screen, mut end) = (0, 0);
+    let size = libc::winsize {
+        ws_row: 24,
+        ws_col: 80,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let (no_name, no_modes) = (std::ptr::null_mut(), std::ptr::null());
+    // SAFETY: two places for descriptors, a size to read, and nothing else is asked for.
+    let opened = unsafe { libc::openpty(&mut screen, &mut end, no_name, no_modes, &size) };
+    assert_eq!(opened, 0, "a terminal");
+    // SAFETY: descriptors that were just opened, and are nobody else's. The servers of other tests should not have them.
+    let (mut screen, end) = unsafe {
+        libc::fcntl(screen, libc::F_SETFD, libc::FD_CLOEXEC);
+        libc::fcntl(end, libc::F_SETFD, libc::FD_CLOEXEC);
+        (fs::File::from_raw_fd(screen), OwnedFd::from_raw_fd(end))
+    };
+    let output = check_with(config, end.into());
+    let mut shown = Vec::new();
+    // It ends with an error once nobody has the other end.
+    let _ = screen.read_to_end(&mut shown);
+    (output, String::from_utf8_lossy(&shown).into_owned())
+}
+
+fn check_with(config: &str, stderr: Stdio) -> Output {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("cache_server-check-{}-{number}.toml", std::process::id());
+    let path = std::env::temp_dir().join(name);
     fs::write(&path, config).expect("a place for files");
-    let output = Command::new(binary()).arg("--check").arg(&path).output();
+    let mut command = Command::new(binary());
+    let command = command.arg("--check").arg(&path).env("TERM", "xterm");
+    let child = command.stdout(Stdio::piped()).stderr(stderr).spawn();
+    let output = child.and_then(Child::wait_with_output);
     fs::remove_file(&path).expect("it was written");
-    output.expect("the example starts")
+    output.expect("the example runs")
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Does the address sanitizer find anything in the unit tests, and in the program that runs on the allocator?
+# Does the address sanitizer find anything in the unit tests, in the program that runs on the allocator, and in handles and
+# arenas behind any `Allocator` trait? Of these the standard library's is tested here only, for it needs a nightly compiler.
 #
 # It sees the memory of the C library's malloc and of the stack, thus the tables of tests and of the simulated operating
 # system; what the allocator itself hands out is checked by the tests' own oracle.
@@ -14,6 +15,7 @@ fi
 readonly host=x86_64-unknown-linux-gnu
 tests=(--lib)
 if [[ -f tests/drop_in.rs ]]; then tests+=(--test drop_in); fi
+if [[ -f tests/allocator_traits.rs ]]; then tests+=(--test allocator_traits --features "nightly,allocator-api2-04"); fi
 
 # Leaks are not looked for: tenants and their pools live as long as the process. What was freed is kept for a while to
 # find its late uses; at the usual 256 MiB, tests of resident memory would see that.

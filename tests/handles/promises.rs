@@ -10,7 +10,7 @@ use std::thread;
 use allocator_api2::alloc::{AllocError, Allocator};
 use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, TryReserveError};
 use tenancy::{Error, OnLimit, Tenant, TenantAlloc};
 
 use crate::common::{Random, scale};
@@ -307,20 +307,95 @@ fn zeroed_blocks_are_zero_after_others_wrote_there() {
 }
 
 #[test]
-fn a_large_block_grows_in_place_where_there_is_room() {
-    let own = tenant("in place");
+fn a_block_grows_in_place_within_its_size_class() {
+    let own = tenant("in its class");
     let handle = own.allocator();
-    let (old, new) = (layout(100 << 10, 8), layout(160 << 10, 8));
-    let block = allocate(&handle, old).unwrap();
-    // SAFETY: the block is ours, with these layouts in turn.
-    unsafe {
-        let grown = handle.grow(block, old, new).unwrap().cast::<u8>();
-        assert_eq!(own.stats().charged, 160 << 10);
-        let shrunk = handle.shrink(grown, new, old).unwrap().cast::<u8>();
-        assert_eq!((shrunk, own.stats().charged), (grown, 100 << 10));
-        handle.deallocate(shrunk, old);
+    // The smallest and the largest size of a class.
+    for (smallest, largest) in [(1, 16), (65, 80), (1025, 1280), ((28 << 10) + 1, 32 << 10)] {
+        let (old, new, above) = (layout(smallest, 8), layout(largest, 8), layout(largest + 1, 8));
+        let block = allocate(&handle, old).unwrap();
+        // SAFETY: the block is ours, with these layouts in turn.
+        unsafe {
+            fill(block.as_ptr(), smallest, 9);
+            let grown = handle.grow(block, old, new).unwrap().cast::<u8>();
+            assert_eq!(grown, block, "{smallest} to {largest}");
+            let moved = handle.grow(grown, new, above).unwrap().cast::<u8>();
+            assert_ne!(moved, block, "a byte more is of another class");
+            check(moved.as_ptr(), smallest, smallest, 9).unwrap();
+            handle.deallocate(moved, above);
+        }
     }
-    assert_eq!(own.stats().charged, 0);
+    assert_eq!(charged(&own), 0);
+}
+
+/// Page runs and segments: what a block is, grows to, and has room for.
+const GROWING: [[usize; 3]; 2] = [[100 << 10, 160 << 10, 220 << 10], [4 * MIB, 7 * MIB, 9 * MIB]];
+
+#[test]
+fn a_large_block_grows_in_place_where_there_is_room() {
+    // Alone in a process: what others allocate meanwhile would take the room.
+    crate::common::well_in_child(
+        "promises::a_large_block_grows_in_place_where_there_is_room",
+        60,
+        || {
+            for [from, to, _] in GROWING {
+                // It pays for what is new, not for a second block.
+                let own = Tenant::builder("in place").limit(to as u64).build().unwrap();
+                let handle = own.allocator();
+                let (old, new) = (layout(from, 8), layout(to, 8));
+                let block = allocate(&handle, old).unwrap();
+                // SAFETY: the block is ours, with these layouts in turn.
+                unsafe {
+                    let grown = handle.grow(block, old, new).unwrap().cast::<u8>();
+                    assert_eq!((grown, own.stats().charged), (block, to as u64));
+                    let shrunk = handle.shrink(grown, new, old).unwrap().cast::<u8>();
+                    assert_eq!((shrunk, own.stats().charged), (block, from as u64));
+                    handle.deallocate(shrunk, old);
+                }
+                assert_eq!(own.stats().charged, 0);
+                own.retire().unwrap();
+            }
+        },
+    );
+}
+
+#[test]
+fn a_large_block_without_room_moves_to_where_there_is() {
+    crate::common::well_in_child(
+        "promises::a_large_block_without_room_moves_to_where_there_is",
+        60,
+        || {
+            let own = tenant("moves");
+            let handle = own.allocator();
+            for [from, to, more] in GROWING {
+                let (old, new) = (layout(from, 8), layout(to, 8));
+                let mut blocks: std::vec::Vec<_> = (0..8).map(|_| allocate(&handle, old).unwrap()).collect();
+                let ends_at_another = |block: &NonNull<u8>| {
+                    let end = block.as_ptr().addr() + from;
+                    blocks.iter().any(|next| next.as_ptr().addr() == end)
+                };
+                let at = blocks
+                    .iter()
+                    .position(ends_at_another)
+                    .expect("some lie side by side");
+                let block = blocks.swap_remove(at);
+                // SAFETY: the blocks are ours, with these layouts in turn.
+                unsafe {
+                    fill(block.as_ptr(), from, 4);
+                    let moved = handle.grow(block, old, new).unwrap().cast::<u8>();
+                    assert_ne!(moved, block, "{from} to {to}");
+                    check(moved.as_ptr(), from, from, 4).unwrap();
+                    assert_eq!(own.stats().charged, (7 * from + to) as u64);
+                    // What has grown grows again.
+                    let grown = handle.grow(moved, new, layout(more, 8)).unwrap().cast::<u8>();
+                    assert_eq!(grown, moved, "{to} to {more}");
+                    handle.deallocate(grown, layout(more, 8));
+                    blocks.into_iter().for_each(|block| handle.deallocate(block, old));
+                }
+                assert_eq!(own.stats().charged, 0);
+            }
+        },
+    );
 }
 
 // ---- Limits. ----
@@ -364,6 +439,45 @@ fn a_limit_refuses_one_request_and_says_why() {
     }
     assert!(kept.iter().all(|block| block[0] == block[999]));
     kept.clear();
+    assert_eq!(charged(&own), 0);
+}
+
+#[test]
+fn a_collection_that_reserves_beyond_the_limit_fails_that_once() {
+    let own = Tenant::builder("reserves").limit(MIB as u64).build().unwrap();
+    let handle = own.allocator();
+    let exceeded = |layout: Layout| {
+        Some(Error::LimitExceeded {
+            tenant: own.id(),
+            wanted: layout.size() as u64,
+            limit: 1 << 20,
+        })
+    };
+    // Of a size class, and of pages.
+    for (turn, length) in [100, 60_000].into_iter().enumerate() {
+        let mut words = Vec::<u64, TenantAlloc>::new_in(own.allocator());
+        words.extend(0..length);
+        let beyond = (2 * MIB) / size_of::<u64>();
+        assert!(words.try_reserve_exact(beyond).is_err());
+        let wanted = Layout::array::<u64>(words.len() + beyond).unwrap();
+        assert_eq!(handle.explain(wanted), exceeded(wanted));
+        assert_eq!(own.stats().denied, turn as u64 + 1);
+        words.try_reserve(100).expect("the limit allows so much");
+        words.push(length);
+        assert!(words.iter().copied().eq(0..=length));
+    }
+    let mut map = HashMap::with_hasher_in(RandomState::new(), own.allocator());
+    map.extend((0..1000u64).map(|n| (n, n)));
+    let Err(TryReserveError::AllocError { layout }) = map.try_reserve(MIB) else {
+        panic!("a million entries do not fit in a MiB");
+    };
+    assert_eq!(handle.explain(layout), exceeded(layout));
+    assert_eq!((own.stats().denied, own.stats().overdraft), (3, 0));
+    map.try_reserve(2000).expect("the limit allows so much");
+    map.insert(1000, 1000);
+    assert_eq!(map.len(), 1001);
+    assert!((0..=1000).all(|n| map.get(&n) == Some(&n)));
+    drop(map);
     assert_eq!(charged(&own), 0);
 }
 
