@@ -143,7 +143,10 @@ fn loom_protection_rises_while_its_account_frees() {
         },
         |bench| {
             let granted = bench.ledger.protect(&bench.lender, 14);
-            assert!((2..=12).contains(&granted), "what is left, and what is its own: {granted}");
+            assert!(
+                (2..=12).contains(&granted),
+                "what is left, and what is its own: {granted}"
+            );
         },
         |bench| bench.ledger.uncharge(&bench.lender, 8),
         |bench| assert_eq!(bench.lender.charged(), 2),
