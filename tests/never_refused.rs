@@ -62,10 +62,11 @@ impl SharePolicy for Adversary {
     }
 
     fn estimate(&mut self, _: tenancy::TenantId) -> Estimate {
-        let mut estimate = Estimate::default();
-        estimate.active = self.number();
-        (estimate.forecast, estimate.urgency) = (self.number(), self.number());
-        estimate
+        Estimate {
+            active: self.number(),
+            forecast: self.number(),
+            urgency: self.number(),
+        }
     }
 
     fn tau(&self) -> f64 {

@@ -695,9 +695,10 @@ fn a_policy_that_answers_what_cannot_be_is_told_of_once() {
         fn observe(&mut self, _: &Observation) {}
 
         fn estimate(&mut self, _: TenantId) -> Estimate {
-            let mut estimate = Estimate::default();
-            estimate.forecast = self.0;
-            estimate
+            Estimate {
+                forecast: self.0,
+                ..Estimate::default()
+            }
         }
     }
 
