@@ -108,7 +108,7 @@ impl Holder<'_> {
         let need = (size as u64).next_multiple_of(4096).max(SLAB);
         // 1. In the middle of rounds only what is reserved is known to stay protected.
         let between_rounds: Option<RwLockReadGuard<'_, ()>> =
-            self.random.once_in(2).then(|| self.run.rounds.read().unwrap());
+            self.random.once_in(4).then(|| self.run.rounds.read().unwrap());
         let before = self.tenant.stats();
         let protected = match between_rounds {
             Some(_) => before.protected,
@@ -242,27 +242,30 @@ fn take_all(run: &Run) {
 /// Rounds under adversaries, until enough was asked for; how many of these panicked.
 fn rounds(run: &Run) -> u64 {
     let (begun, mut panics, mut number) = (Instant::now(), 0, 0);
-    let is_enough = || {
-        run.served.load(Ordering::Relaxed) >= 2000
+    let is_enough = |panics: u64| {
+        panics > 0
+            && run.served.load(Ordering::Relaxed) >= 2000
             && run.without_memory.load(Ordering::Relaxed) >= 20
             && begun.elapsed() > Duration::from_secs(2)
     };
-    while !is_enough() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "{run:?}\n{}",
-            tenancy::snapshot()
-        );
+    while !is_enough(panics) {
         number += 1;
         let mut rebalancer = Rebalancer::new().policy(Adversary(Random(number)));
-        let mut report = tenancy::RoundReport::default();
+        let before = panics;
         for _ in 0..20 {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "{run:?}\n{}",
+                tenancy::snapshot()
+            );
             let alone = run.rounds.write().unwrap();
-            report = rebalancer.tick(begun.elapsed());
+            panics = before + rebalancer.tick(begun.elapsed()).policy_panics;
             drop(alone);
+            if is_enough(panics) {
+                break;
+            }
             thread::sleep(Duration::from_micros(500));
         }
-        panics += report.policy_panics;
     }
     panics
 }
