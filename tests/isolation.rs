@@ -1,9 +1,15 @@
 //! Promise: a tenant never sees a byte that another tenant wrote, however memory gets from one to the other.
+//!
+//! Blocks come from [`ALLOC`] itself, and are looked through to the end of what they are served in: what is behind a block's
+//! size is its owner's, too.
 #![cfg(unix)]
 
 mod common;
+#[cfg(target_os = "linux")]
+#[path = "common/refused.rs"]
+mod refused;
 
-use std::alloc::{Layout, alloc, dealloc, realloc};
+use std::alloc::{GlobalAlloc, Layout};
 
 use common::well_in_child;
 use tenancy::{Config, Tenancy, Tenant};
@@ -38,16 +44,26 @@ fn layout(size: usize) -> Layout {
     Layout::from_size_align(size, 8).unwrap()
 }
 
-/// A block full of the secret.
-fn write_secret(size: usize) -> *mut u8 {
-    write_word(size, SECRET)
+/// What a block is served in: a size class, of which there are steps of 16 bytes up to 64 and then four to a doubling up to
+/// 32 KiB; or whole pages.
+fn served(layout: Layout) -> usize {
+    if layout.size() > 32 << 10 || layout.align() > 4096 {
+        return layout.size().next_multiple_of(4096);
+    }
+    let size = layout.size().next_multiple_of(layout.align());
+    size.next_multiple_of((size.next_power_of_two() / 8).max(16))
 }
 
-fn write_word(size: usize, secret: u64) -> *mut u8 {
-    // SAFETY: the block holds `size / 8` words.
+/// A block full of the secret.
+fn write_secret(size: usize) -> *mut u8 {
+    write_word(layout(size), SECRET)
+}
+
+fn write_word(layout: Layout, secret: u64) -> *mut u8 {
+    // SAFETY: a layout with a size; the block holds `size / 8` words.
     unsafe {
-        let block = alloc(layout(size));
-        for word in 0..size / 8 {
+        let block = ALLOC.alloc(layout);
+        for word in 0..layout.size() / 8 {
             block.cast::<u64>().add(word).write_volatile(secret);
         }
         block
@@ -56,12 +72,14 @@ fn write_word(size: usize, secret: u64) -> *mut u8 {
 
 /// How often the secret stands in a block.
 fn secrets_in(block: *mut u8, size: usize) -> usize {
-    words_in(block, size, SECRET)
+    words_in(block, layout(size), SECRET)
 }
 
-fn words_in(block: *mut u8, size: usize, secret: u64) -> usize {
-    // SAFETY: the block is the caller's and holds `size / 8` words. Whether they were ever written is what is asked.
-    (0..size / 8)
+fn words_in(block: *mut u8, layout: Layout, secret: u64) -> usize {
+    // SAFETY: the block is the caller's, and so is what is behind it in its class or its last page: nobody else reads or
+    // writes there. It was derived from the whole mapping, and the compiler knows nothing of its length, since it came from
+    // `ALLOC` and not from `std::alloc`. Whether its words were ever written is what is asked.
+    (0..served(layout) / 8)
         .filter(|word| unsafe { block.cast::<u64>().add(*word).read_volatile() } == secret)
         .count()
 }
@@ -84,7 +102,7 @@ fn where_nothing_is_purged(test: &str, body: impl FnOnce(&Tenant, &Tenant)) {
 fn free(blocks: Vec<(*mut u8, usize)>) {
     for (block, size) in blocks {
         // SAFETY: the block was allocated with this layout.
-        unsafe { dealloc(block, layout(size)) };
+        unsafe { ALLOC.dealloc(block, layout(size)) };
     }
 }
 
@@ -110,7 +128,7 @@ fn look_for_secrets(other: &Tenant, sizes: &[usize]) {
     for &size in sizes {
         for _ in 0..count_of(size) {
             // SAFETY: a layout with a size.
-            let block = other.in_scope(|| unsafe { alloc(layout(size)) });
+            let block = other.in_scope(|| unsafe { ALLOC.alloc(layout(size)) });
             assert_eq!(secrets_in(block, size), 0, "size {size}");
             blocks.push((block, size));
         }
@@ -118,55 +136,161 @@ fn look_for_secrets(other: &Tenant, sizes: &[usize]) {
     free(blocks);
 }
 
-/// Back and forth between two tenants, in slabs and spans of all kinds, until this many pages have changed hands.
-/// `TENANCY_TRANSFERS` sets another number: `docs/safety.md` has the long run.
+/// How a turn treats what is free between two tenants.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// It goes from one to the other as it is.
+    AsItIs,
+    /// Most of it goes back to the operating system.
+    Purged,
+    /// … which refuses to take it.
+    #[cfg(target_os = "linux")]
+    PurgeRefused,
+}
+
+/// What a turn allocates. Most often spans of one page, of which most change hands in a given time.
+fn shape(turn: usize, way: Way) -> Layout {
+    let others = [100, 500, 1000, 3000, 5000, 16 << 10, 40_000, 600_000];
+    if way != Way::AsItIs && turn % 3 == 2 {
+        // Whole segments, of which nothing but their record says what is in them.
+        return layout((3 << 20) - 100);
+    }
+    match turn % 5 {
+        4 => layout(others[turn / 5 % others.len()]),
+        _ => Layout::from_size_align(4000, 8192).unwrap(),
+    }
+}
+
+/// The most pages that a span of such blocks has.
+fn span_pages(layout: Layout) -> u64 {
+    let is_large = layout.size() > 32 << 10 || layout.align() > 4096;
+    if is_large { served(layout) as u64 >> 12 } else { 64 }
+}
+
+/// What one turn after the other came to.
+#[derive(Default)]
+struct Transfers {
+    /// Spans that changed hands, at least.
+    spans: u64,
+    pages: u64,
+    /// … while the kernel took nothing back.
+    unpurged: u64,
+    purged_bytes: u64,
+    purged_though_refused: u64,
+}
+
+impl Transfers {
+    /// One writes its secret everywhere and frees, the other looks.
+    fn turn(&mut self, number: usize, tenants: &[Tenant; 2], way: Way) {
+        let scrubbed = || -> u64 { tenants.iter().map(|tenant| tenant.stats().scrubbed >> 12).sum() };
+        let purged = || tenancy::snapshot().process.purged;
+        let (pages_before, purged_before) = (scrubbed(), purged());
+        // Each has a secret of its own, for its own may well be where it was.
+        let (writes, looks) = (&tenants[number % 2], &tenants[(number + 1) % 2]);
+        let secret = SECRET ^ (number % 2) as u64;
+        // Up to 4 MiB of what is free are kept.
+        let bytes = if way == Way::AsItIs { 3 << 20 } else { 16 << 20 };
+        let shape = shape(number, way);
+        let whole = Layout::from_size_align(served(shape), shape.align()).unwrap();
+        let count = bytes / whole.size();
+        let written: Vec<_> = (0..count)
+            .map(|_| writes.in_scope(|| write_word(whole, secret)))
+            .collect();
+        give_back(written, whole);
+        // What is cached goes home, and what is empty to whoever asks next.
+        match way {
+            Way::AsItIs | Way::Purged => tenancy::maintain(),
+            #[cfg(target_os = "linux")]
+            Way::PurgeRefused => std::thread::spawn(|| {
+                refused::refuse_on_this_thread(&[libc::SYS_madvise]);
+                tenancy::maintain();
+            })
+            .join()
+            .unwrap(),
+        }
+        let purged_here = purged() - purged_before;
+        look_for(looks, secret, shape, count);
+        let pages = scrubbed() - pages_before;
+        match way {
+            Way::AsItIs => {}
+            Way::Purged => assert!(purged_here > 0, "something was to be purged"),
+            #[cfg(target_os = "linux")]
+            Way::PurgeRefused => {
+                self.unpurged += pages;
+                self.purged_though_refused += purged_here;
+            }
+        }
+        self.purged_bytes += purged_here;
+        self.pages += pages;
+        self.spans += pages / span_pages(shape);
+        tenancy::maintain();
+    }
+}
+
+/// Back and forth between two tenants, in slabs and spans of all kinds, until this many spans have changed hands; a part of it
+/// while what is free is purged, and while the kernel refuses that. `TENANCY_TRANSFERS` sets another number: `docs/safety.md`
+/// has the long run.
 #[test]
-fn pages_that_go_back_and_forth_show_nothing() {
+fn spans_that_go_back_and_forth_show_nothing() {
     let wanted: u64 = std::env::var("TENANCY_TRANSFERS").map_or(100_000, |text| text.parse().unwrap());
-    let sizes = [100, 500, 1000, 3000, 5000, 16 << 10, 40_000, 600_000];
-    let (mut turn, mut moved) = (0, 0);
-    well_in_child("pages_that_go_back_and_forth_show_nothing", 600, || {
+    let said = well_in_child("spans_that_go_back_and_forth_show_nothing", 3000, || {
         Config::new()
             .purge_delay(std::time::Duration::from_secs(3600))
             .apply()
             .unwrap();
         let tenants = ["left", "right"].map(|name| Tenant::builder(name).build().unwrap());
-        while moved < wanted {
-            // Each has a secret of its own, for its own may well be where it was.
-            let (writes, looks) = (&tenants[turn % 2], &tenants[(turn + 1) % 2]);
-            let secret = SECRET ^ (turn % 2) as u64;
-            let size = sizes[turn % sizes.len()];
-            let count = (3 << 20) / size;
-            free(
-                (0..count)
-                    .map(|_| (writes.in_scope(|| write_word(size, secret)), size))
-                    .collect(),
-            );
-            // What is cached goes home, and what is empty to whoever asks next.
-            tenancy::maintain();
-            look_for(looks, secret, size, count);
-            tenancy::maintain();
+        let (mut turn, mut all) = (0, Transfers::default());
+        while all.spans < wanted {
+            let way = match turn % 64 {
+                50 | 54 | 59 | 63 => Way::Purged,
+                #[cfg(target_os = "linux")]
+                51 | 55 | 60 | 62 => Way::PurgeRefused,
+                _ => Way::AsItIs,
+            };
+            all.turn(turn, &tenants, way);
             turn += 1;
-            moved = tenants.iter().map(|tenant| tenant.stats().scrubbed >> 12).sum();
+            // Whoever took over a page, somebody gave it up. (Of a segment that the kernel would not take nobody knows who.)
+            if turn <= 50 {
+                let stats = [Tenant::root().stats(), tenants[0].stats(), tenants[1].stats()];
+                let sum = |of: fn(&tenancy::TenantStats) -> u64| stats.iter().map(of).sum::<u64>();
+                assert_eq!(sum(|of| of.moved_out), sum(|of| of.scrubbed));
+            }
         }
-        // Whoever took over a page, somebody gave it up.
-        let all = [Tenant::root().stats(), tenants[0].stats(), tenants[1].stats()];
-        let sum = |of: fn(&tenancy::TenantStats) -> u64| all.iter().map(of).sum::<u64>();
-        assert_eq!(sum(|of| of.moved_out), sum(|of| of.scrubbed));
-        println!("{moved} pages in {turn} turns");
+        assert_eq!(all.purged_though_refused, 0);
+        if cfg!(target_os = "linux") {
+            assert!(
+                all.unpurged > 0,
+                "pages that the kernel would not take did change hands"
+            );
+        }
+        println!(
+            "{} spans in {turn} turns: {} pages, {} of them where the kernel would not take what is free; {} MiB purged",
+            all.spans,
+            all.pages,
+            all.unpurged,
+            all.purged_bytes >> 20
+        );
     });
+    println!("{said}");
 }
 
-/// Finds no `secret` in `count` blocks of `size`, all of them live together, as `other`.
-fn look_for(other: &Tenant, secret: u64, size: usize, count: usize) {
+fn give_back(blocks: Vec<*mut u8>, layout: Layout) {
+    for block in blocks {
+        // SAFETY: the block was allocated with this layout, or one of its class.
+        unsafe { ALLOC.dealloc(block, layout) };
+    }
+}
+
+/// Finds no `secret` in `count` blocks, all of them live together, as `other`.
+fn look_for(other: &Tenant, secret: u64, layout: Layout, count: usize) {
     let mut blocks = Vec::new();
     for _ in 0..count {
         // SAFETY: a layout with a size.
-        let block = other.in_scope(|| unsafe { alloc(layout(size)) });
-        assert_eq!(words_in(block, size, secret), 0, "size {size}");
-        blocks.push((block, size));
+        let block = other.in_scope(|| unsafe { ALLOC.alloc(layout) });
+        assert_eq!(words_in(block, layout, secret), 0, "{layout:?}");
+        blocks.push(block);
     }
-    free(blocks);
+    give_back(blocks, layout);
 }
 
 /// From one size to the same, and from every size to every other.
@@ -203,11 +327,11 @@ fn a_block_that_grows_shows_nothing_of_an_earlier_owner() {
                     leave_secrets(writes, &[to]);
                     // SAFETY: the block has the layout of the time.
                     unsafe {
-                        let block = looks.in_scope(|| alloc(layout(from)));
+                        let block = looks.in_scope(|| ALLOC.alloc(layout(from)));
                         assert_eq!(secrets_in(block, from), 0);
-                        let grown = looks.in_scope(|| realloc(block, layout(from), to));
+                        let grown = looks.in_scope(|| ALLOC.realloc(block, layout(from), to));
                         assert_eq!(secrets_in(grown, to), 0, "{from} to {to}");
-                        dealloc(grown, layout(to));
+                        ALLOC.dealloc(grown, layout(to));
                     }
                 }
             }
@@ -228,9 +352,7 @@ fn what_was_behind_a_block_shows_nothing_of_an_earlier_owner() {
             ] {
                 leave_secrets(writes, &[long]);
                 // SAFETY: the block is freed with its layout.
-                looks.in_scope(|| unsafe {
-                    dealloc(std::hint::black_box(alloc(layout(short))), layout(short))
-                });
+                looks.in_scope(|| unsafe { ALLOC.dealloc(ALLOC.alloc(layout(short)), layout(short)) });
                 look_for_secrets(looks, &[long]);
                 look_for_secrets(looks, &[1000, 100_000]);
             }

@@ -8,11 +8,12 @@ mod common;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::well_in_child;
 use tenancy::policy::{Estimate, Observation, SharePolicy};
-use tenancy::{Charge, Config, Error, Group, Rebalancer, Tenancy, Tenant, TenantId};
+use tenancy::{Charge, Config, Error, Group, Rebalancer, RebalancerHandle, Tenancy, Tenant, TenantId};
 
 #[global_allocator]
 static ALLOC: Tenancy = Tenancy::new();
@@ -306,5 +307,92 @@ fn an_idle_sibling_is_asked_when_its_group_is_full() {
         );
         take_all(&busy, &mut held);
         assert!(busy.stats().charged >= 50 * MIB, "{}", tenancy::snapshot());
+    });
+}
+
+fn rounds() -> u64 {
+    tenancy::snapshot().process.rounds
+}
+
+/// A thread that has done its rounds, and does the next in an hour.
+fn asleep() -> RebalancerHandle {
+    let hour = Duration::from_secs(3600);
+    let running = Rebalancer::new().interval(hour).spawn().unwrap();
+    let mut before = 0;
+    while before != rounds() || before == 0 {
+        before = rounds();
+        thread::sleep(Duration::from_millis(200));
+    }
+    running
+}
+
+/// Checks that there is a round because of what `cause` does.
+fn wakes<T>(cause: impl FnOnce() -> T) -> T {
+    let before = rounds();
+    let done = cause();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while rounds() == before {
+        assert!(Instant::now() < deadline, "{}", tenancy::snapshot());
+        thread::yield_now();
+    }
+    done
+}
+
+#[test]
+fn overdraft_wakes_it() {
+    in_process("overdraft_wakes_it", || {
+        let tenant = Tenant::builder("overdraws").limit(MIB).build().unwrap();
+        let _running = asleep();
+        let _block = wakes(|| tenant.in_scope(|| std::hint::black_box(vec![1u8; 2 << 20])));
+        assert!(tenant.stats().overdraft > 0 && tenant.stats().denied == 0);
+    });
+}
+
+#[test]
+fn a_surplus_below_the_mark_of_a_level_wakes_it() {
+    in_process("a_surplus_below_the_mark_of_a_level_wakes_it", || {
+        let tenant = tenant("large");
+        let running = asleep();
+        let _most = wakes(|| tenant.try_charge(220 * MIB).unwrap());
+        running.stop();
+        assert_eq!(tenant.stats().denied, 0);
+        assert!(tenancy::snapshot().process.surplus < 10 * MIB);
+    });
+}
+
+#[test]
+fn a_reservation_that_is_lent_wakes_it() {
+    in_process("a_reservation_that_is_lent_wakes_it", || {
+        let tenant = tenant("large");
+        let _most = tenant.try_charge(220 * MIB).unwrap();
+        let _running = asleep();
+        let pending = wakes(|| Tenant::builder("late").reservation(100 * MIB).build());
+        assert!(
+            matches!(pending, Err(Error::EntitlementPending { .. })),
+            "{pending:?}"
+        );
+    });
+}
+
+/// Signals of the process are handled by threads of the program's own.
+#[cfg(target_os = "linux")]
+#[test]
+fn its_thread_blocks_all_signals() {
+    in_process("its_thread_blocks_all_signals", || {
+        let _running = asleep();
+        let of_thread = |entry: std::fs::DirEntry| {
+            let read = |name| std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+            let blocked = read("status");
+            let blocked = blocked.lines().find_map(|line| line.strip_prefix("SigBlk:"))?;
+            let blocked = u64::from_str_radix(blocked.trim(), 16).unwrap();
+            (read("comm").trim() == "tenancy-rounds").then_some(blocked)
+        };
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let blocked: Vec<u64> = tasks.flatten().filter_map(of_thread).collect();
+        // What nobody can block: two by the kernel's rules, two that the C library keeps for itself.
+        let never = [libc::SIGKILL, libc::SIGSTOP, 32, 33];
+        let never = never.iter().fold(0, |all, signal| all | 1 << (signal - 1));
+        assert_eq!(blocked.len(), 1);
+        assert_eq!(blocked[0] | never, u64::MAX, "{:x}", blocked[0]);
     });
 }

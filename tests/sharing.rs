@@ -682,6 +682,49 @@ fn a_policy_that_panics_is_replaced() {
     });
 }
 
+#[test]
+fn a_policy_that_answers_what_cannot_be_is_told_of_once() {
+    /// Answers with this number.
+    struct Constant(f64);
+
+    impl SharePolicy for Constant {
+        fn name(&self) -> &'static str {
+            "constant"
+        }
+
+        fn observe(&mut self, _: &Observation) {}
+
+        fn estimate(&mut self, _: TenantId) -> Estimate {
+            Estimate {
+                forecast: self.0,
+                ..Estimate::default()
+            }
+        }
+    }
+
+    let name = "a_policy_that_answers_what_cannot_be_is_told_of_once";
+    in_process(name, 64 * MIB, || {
+        let tenant = Hungry::new("tenant", 100);
+        let mut times = 0;
+        for (number, is_possible) in [
+            (f64::NAN, true),
+            (5e6, true),
+            (-1.0, false),
+            (f64::INFINITY, false),
+        ] {
+            let mut rebalancer = Rebalancer::new().policy(Constant(number));
+            for round in 0..5 {
+                let _changes = tenant.tenant.try_charge(SPAN);
+                assert_eq!(rebalancer.tick(ROUND * round).policy, "constant", "it stays");
+            }
+            times += u64::from(!is_possible);
+            let told = tenancy::events().into_iter();
+            let told = told.filter(|event| event.kind == EventKind::PolicyIgnored);
+            assert_eq!(told.map(|event| event.count).sum::<u64>(), times, "{number}");
+        }
+    });
+}
+
 /// Counts what it is told, and forks or runs rounds in the middle of one.
 struct Meddler;
 

@@ -1,16 +1,19 @@
 //! The ledger, the solver and their rounds against plain numbers: whoever joins, leaves, changes its contract, wants,
-//! frees, alone or in a group, and whatever a policy answers.
+//! frees, alone or in a group, and whatever a policy answers, until it panics; where a charge is granted and there is no memory,
+//! too.
 //!
 //! - **No false refusal**: a charge within what is protected and the limit is granted. So is one that fits in what is
 //!   kept for its group, while none of its members goes without.
 //! - **Entitled**: so is one within the entitlement and the limits while it is in the surplus.
 //! - **Conserved**, **Solvent**: the surplus, everybody's claims, the larger of charged and protected, and what is kept for
 //!   groups are what is lendable, and the surplus is never below zero.
+//! - **Whole**: a charge without memory leaves everything as it was.
 //! - **Bounded**: entitlements add up to no more than is lendable; each lies between reservation and limit. What the members
 //!   of a group claim together does not exceed its limit, nor what they are entitled to its entitlement.
 #![no_main]
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
@@ -25,16 +28,45 @@ const MOST_GROUPS: usize = 3;
 
 #[derive(Arbitrary, Debug)]
 enum Step {
-    Join { group: Option<u8>, promise: Promise },
-    Leave { who: u8 },
+    Join {
+        group: Option<u8>,
+        promise: Promise,
+    },
+    Leave {
+        who: u8,
+    },
     Found(Promise),
-    Disband { group: u8 },
-    ChangeGroup { group: u8, promise: Promise },
-    Change { who: u8, promise: Promise },
-    Charge { who: u8, pages: u16 },
-    Free { who: u8, pages: u16 },
-    Pool { who: u8, free: u16 },
-    Round { after_ms: u16 },
+    Disband {
+        group: u8,
+    },
+    ChangeGroup {
+        group: u8,
+        promise: Promise,
+    },
+    Change {
+        who: u8,
+        promise: Promise,
+    },
+    Charge {
+        who: u8,
+        pages: u16,
+    },
+    /// The operating system refuses what the ledger grants.
+    ChargeInVain {
+        who: u8,
+        pages: u16,
+    },
+    Free {
+        who: u8,
+        pages: u16,
+    },
+    Pool {
+        who: u8,
+        free: u16,
+    },
+    Round {
+        after_ms: u16,
+    },
 }
 
 #[derive(Arbitrary, Debug, Clone, Copy)]
@@ -61,6 +93,17 @@ struct Adversary {
     answers: Vec<[f64; 3]>,
     taus: Vec<f64>,
     at: usize,
+    /// After so many observations it panics.
+    patience: usize,
+}
+
+impl Adversary {
+    /// Panics, past libFuzzer's hook, for which any panic is a bug.
+    fn panic_if_due(&self) {
+        if self.at > self.patience {
+            resume_unwind(Box::new("on purpose"));
+        }
+    }
 }
 
 impl SharePolicy for Adversary {
@@ -70,9 +113,13 @@ impl SharePolicy for Adversary {
 
     fn observe(&mut self, _: &Observation) {
         self.at += 1;
+        if self.at.is_multiple_of(2) {
+            self.panic_if_due();
+        }
     }
 
     fn estimate(&mut self, _: TenantId) -> Estimate {
+        self.panic_if_due();
         let answer = self.answers.get(self.at % self.answers.len().max(1));
         answer.map_or(Estimate::default(), |[active, forecast, urgency]| Estimate {
             active: *active,
@@ -204,7 +251,17 @@ impl World {
             }
             Step::Charge { who, pages } => {
                 if let Some(id) = self.pick(who) {
-                    self.charge(id, u64::from(pages));
+                    self.charge(id, u64::from(pages), Simulation::charge);
+                }
+            }
+            Step::ChargeInVain { who, pages } => {
+                if let Some(id) = self.pick(who) {
+                    let held = self.tenants[&id].held;
+                    let before = (self.simulation.figures(id), self.simulation.surplus());
+                    self.charge(id, u64::from(pages), Simulation::charge_in_vain);
+                    let after = (self.simulation.figures(id), self.simulation.surplus());
+                    assert_eq!(before, after, "Whole");
+                    self.tenants.get_mut(&id).unwrap().held = held;
                 }
             }
             Step::Free { who, pages } => {
@@ -246,7 +303,7 @@ impl World {
         }
     }
 
-    fn charge(&mut self, id: u16, pages: u64) {
+    fn charge(&mut self, id: u16, pages: u64, charge: fn(&mut Simulation, u16, u64) -> bool) {
         let tenant = &self.tenants[&id];
         let wanted = tenant.held + pages;
         let figures = self.simulation.figures(id);
@@ -266,7 +323,7 @@ impl World {
         let is_entitled = wanted <= figures.entitlement;
         let is_there = fits_group && more.saturating_sub(kept) <= self.simulation.surplus() as u64;
         let limit = tenant.contract.limit;
-        if self.simulation.charge(id, pages) {
+        if charge(&mut self.simulation, id, pages) {
             self.tenants.get_mut(&id).unwrap().held = wanted;
             assert!(wanted <= limit, "Bounded");
             assert!(room >= more as i64, "Bounded in a group");
@@ -341,9 +398,14 @@ impl World {
     }
 }
 
-fuzz_target!(|input: (Vec<[f64; 3]>, Vec<f64>, Vec<Step>)| {
-    let (answers, taus, steps) = input;
-    let policy = Box::new(Adversary { answers, taus, at: 0 });
+fuzz_target!(|input: (Vec<[f64; 3]>, Vec<f64>, Option<u8>, Vec<Step>)| {
+    let (answers, taus, patience, steps) = input;
+    let policy = Box::new(Adversary {
+        answers,
+        taus,
+        at: 0,
+        patience: patience.map_or(usize::MAX, usize::from),
+    });
     let mut world = World {
         simulation: Simulation::new(CAPACITY, policy),
         tenants: BTreeMap::new(),

@@ -50,6 +50,9 @@ pub enum EventKind {
     Unresponsive,
     /// A policy panicked, and was replaced by the default one.
     PolicyPanicked,
+    /// A policy answered with a number that is none of bytes, of urgency or of τ, and was not listened to in it: once for each
+    /// policy. NaN is no such number, for it says that a policy does not know.
+    PolicyIgnored,
     /// A callback panicked.
     CallbackPanicked,
 }
@@ -163,7 +166,7 @@ mod tests {
     fn what_was_refused_adds_up_and_what_there_was_does_not() {
         let (mut ring, mut read) = (Ring::new(), [Entry::NONE; KEPT]);
         use EventKind::{CallbackPanicked, Denied, Hard, High, Low, Max, Overdraft};
-        use EventKind::{Pending, PolicyPanicked, Soft, Unresponsive};
+        use EventKind::{Pending, PolicyIgnored, PolicyPanicked, Soft, Unresponsive};
         let kinds = [
             High,
             Soft,
@@ -171,6 +174,7 @@ mod tests {
             Low,
             Unresponsive,
             PolicyPanicked,
+            PolicyIgnored,
             CallbackPanicked,
             Max,
             Denied,
@@ -187,8 +191,8 @@ mod tests {
             let entry = read.iter().find(|entry| entry.number > 0 && entry.kind == kind);
             entry.map(|entry| (entry.pages, entry.count))
         });
-        assert_eq!(told[..7], [Some((10, 3)); 7]);
-        assert_eq!(told[7..], [Some((740, 3)); 4]);
+        assert_eq!(told[..8], [Some((10, 3)); 8]);
+        assert_eq!(told[8..], [Some((740, 3)); 4]);
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! A policy behind a wall: whatever it does, the round goes on.
 //!
 //! Above: rounds. Below: `policy/`, and policies of users. A policy that panics is dropped, counted, and replaced by the
-//! default one, where panics unwind; where they abort, it ends the process like any other.
+//! default one, where panics unwind; where they abort, it ends the process like any other. One whose answers cannot be stays,
+//! since the solver makes them safe; an event says so, once.
 
 use alloc::boxed::Box;
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
 use super::policy::{Estimate, Observation, SharePolicy, Utilization};
+use super::solver::{is_possible, is_share};
 use crate::heap::{self, EventKind};
 use crate::span::Tag;
 use crate::tenant::TenantId;
@@ -20,6 +22,8 @@ pub(super) struct Guarded {
     /// Whether the policy knows nobody: it is to observe all.
     pub(super) is_new: bool,
     pub(super) panics: u64,
+    /// Whether it was told that an answer of the policy cannot be.
+    is_told: bool,
 }
 
 /// Runs `act`; `None` if it panics.
@@ -43,6 +47,7 @@ impl Guarded {
             name: "",
             is_new: true,
             panics: 0,
+            is_told: false,
         };
         guarded.name = guarded.call(|policy| policy.name());
         guarded
@@ -58,14 +63,24 @@ impl Guarded {
     }
 
     pub(super) fn observe(&mut self, observation: &Observation) -> Estimate {
-        self.call(|policy| {
+        let estimate = self.call(|policy| {
             policy.observe(observation);
             policy.estimate(observation.tenant)
-        })
+        });
+        self.tell_unless(is_possible(&estimate));
+        estimate
     }
 
     pub(super) fn tau(&mut self) -> f64 {
-        self.call(|policy| policy.tau())
+        let tau = self.call(|policy| policy.tau());
+        self.tell_unless(is_share(tau));
+        tau
+    }
+
+    fn tell_unless(&mut self, is_fine: bool) {
+        if !is_fine && !core::mem::replace(&mut self.is_told, true) {
+            heap::note(EventKind::PolicyIgnored, Tag::ROOT, 0);
+        }
     }
 
     pub(super) fn forget(&mut self, tenant: TenantId) {

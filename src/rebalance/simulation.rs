@@ -221,6 +221,13 @@ impl Simulation {
         ledger.charge(self.account(id), pages, Purpose::Fallible).is_ok()
     }
 
+    /// Charges likewise, and takes it back: the system has no memory for it. Says whether it was granted.
+    pub fn charge_in_vain(&mut self, id: u16, pages: u64) -> bool {
+        let (ledger, account) = (&self.accounts.ledger, self.account(id));
+        let granted = ledger.charge(account, pages, Purpose::Fallible);
+        granted.map(|granted| ledger.cancel(account, granted)).is_ok()
+    }
+
     /// Somebody was refused for good.
     pub fn deny(&mut self, id: u16, pages: u64) {
         self.accounts.ledger.deny(self.account(id), pages);

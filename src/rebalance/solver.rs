@@ -48,6 +48,7 @@ mod round;
 mod tests;
 
 pub(super) use contract::Contract;
+pub(super) use estimate::{is_possible, is_share};
 pub(super) use member::Reading;
 pub use plan::TransferReason;
 pub(super) use round::Decisions;

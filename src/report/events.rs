@@ -180,6 +180,9 @@ impl fmt::Display for Event {
                 ": {tenant} did not free what it was asked for, and holds {bytes}"
             ),
             EventKind::PolicyPanicked => write!(f, ": a policy panicked and was replaced"),
+            EventKind::PolicyIgnored => {
+                write!(f, ": a policy answered what cannot be, and was not listened to")
+            }
             EventKind::CallbackPanicked => write!(f, ": a callback of {tenant} panicked"),
         }?;
         if self.count > 1 {

@@ -4,6 +4,7 @@
 //! from the point of view of who takes it.
 
 use super::*;
+use crate::ledger::holding::Holding;
 use loom::sync::Arc;
 use loom::thread;
 
@@ -117,6 +118,56 @@ fn loom_protection_falls_while_its_account_charges() {
 }
 
 #[test]
+fn loom_protection_falls_while_another_borrows_it() {
+    race(
+        |bench| {
+            assert_eq!(bench.ledger.protect(&bench.lender, 12), 12);
+            assert!(bench.charge(&bench.lender, 3));
+        },
+        |bench| assert_eq!(bench.ledger.protect(&bench.lender, 2), 2),
+        |bench| {
+            // Of 16 there are 4 until what was protected is.
+            if bench.charge(&bench.borrower, 10) {
+                assert_eq!(bench.lender.protected(), 2, "Late");
+            }
+        },
+        |bench| assert!(matches!(bench.borrower.charged(), 0 | 10)),
+    );
+}
+
+#[test]
+fn loom_protection_rises_while_its_account_frees() {
+    race(
+        |bench| {
+            assert!(bench.charge(&bench.lender, 10) && bench.charge(&bench.borrower, 4));
+        },
+        |bench| {
+            let granted = bench.ledger.protect(&bench.lender, 14);
+            assert!(
+                (2..=12).contains(&granted),
+                "what is left, and what is its own: {granted}"
+            );
+        },
+        |bench| bench.ledger.uncharge(&bench.lender, 8),
+        |bench| assert_eq!(bench.lender.charged(), 2),
+    );
+}
+
+#[test]
+fn loom_protection_rises_while_another_frees() {
+    race(
+        |bench| assert!(bench.charge(&bench.borrower, 12)),
+        |bench| {
+            let granted = bench.ledger.protect(&bench.lender, 10);
+            assert!(granted == 4 || bench.borrower.charged() == 4, "Late");
+            assert!(bench.charge(&bench.lender, granted), "No false refusal");
+        },
+        |bench| bench.ledger.uncharge(&bench.borrower, 8),
+        |bench| assert!(matches!(bench.lender.protected(), 4 | 10)),
+    );
+}
+
+#[test]
 fn loom_retirement_while_the_last_pages_are_freed() {
     race(
         |bench| {
@@ -126,6 +177,46 @@ fn loom_retirement_while_the_last_pages_are_freed() {
         |bench| drop(bench.ledger.protect(&bench.lender, 0)),
         |bench| bench.ledger.uncharge(&bench.lender, 10),
         |bench| assert_eq!(bench.ledger.surplus(), 16),
+    );
+}
+
+#[test]
+fn loom_retirement_while_its_account_charges() {
+    race(
+        |bench| {
+            bench.lender.set_group(1);
+            assert_eq!(bench.ledger.promise(&bench.ledger.groups[1], 6), Ok(()));
+            assert_eq!(bench.ledger.protect(&bench.lender, 8), 8);
+        },
+        |bench| drop(bench.ledger.protect(&bench.lender, 0)),
+        |bench| {
+            assert!(bench.charge(&bench.lender, 7), "protected, or as a loan");
+            bench.ledger.uncharge(&bench.lender, 5);
+        },
+        |bench| assert_eq!((bench.ledger.groups[1].kept(), bench.ledger.surplus()), (4, 10)),
+    );
+}
+
+#[test]
+fn loom_retirement_while_another_borrows() {
+    race(
+        |bench| {
+            bench.ledger.protect(&bench.lender, 12);
+            assert!(bench.charge(&bench.lender, 3));
+        },
+        |bench| {
+            bench.ledger.protect(&bench.lender, 0);
+            bench.ledger.uncharge(&bench.lender, 3);
+        },
+        |bench| {
+            // Of 16 there are 4, then 13 as nothing is protected, then all.
+            if bench.charge(&bench.borrower, 14) {
+                assert_eq!(bench.lender.holding(), Holding::NOTHING, "Late");
+            } else if bench.charge(&bench.borrower, 5) {
+                assert_eq!(bench.lender.protected(), 0, "Late");
+            }
+        },
+        |bench| assert!(matches!(bench.borrower.charged(), 0 | 5 | 14)),
     );
 }
 

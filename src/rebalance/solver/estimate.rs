@@ -29,6 +29,20 @@ impl Estimate {
     }
 }
 
+/// Whether an estimate says nothing that cannot be. What is not known can be, and so can any urgency of at least 0.
+pub(crate) fn is_possible(estimate: &policy::Estimate) -> bool {
+    let is_size = |bytes: f64| bytes.is_nan() || pages(bytes).is_some();
+    let urgency = estimate.urgency;
+    is_size(estimate.active)
+        && is_size(estimate.forecast)
+        && (urgency.is_nan() || (urgency.is_finite() && urgency >= 0.0))
+}
+
+/// Whether τ is a share, or not known.
+pub(crate) fn is_share(tau: f64) -> bool {
+    tau.is_nan() || (0.0..=1.0).contains(&tau)
+}
+
 /// The sizes of an estimate, whatever they are.
 pub(crate) fn sizes(estimate: &policy::Estimate) -> Estimate {
     Estimate {
@@ -84,6 +98,34 @@ mod tests {
         assert_eq!(
             (pages(0.0), pages(-0.0), pages(1.0), pages(4096.0), pages(4097.0)),
             (Some(0), Some(0), Some(1), Some(1), Some(2))
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_possible_and_what_cannot_be_is_not() {
+        let estimates = |number: f64| {
+            let of = |active, forecast, urgency| policy::Estimate {
+                active,
+                forecast,
+                urgency,
+            };
+            [of(number, 0.0, 1.0), of(0.0, number, 1.0), of(0.0, 0.0, number)]
+                .map(|estimate| is_possible(&estimate))
+        };
+        for number in [f64::NAN, 0.0, -0.0, 1.0, 1e9] {
+            assert_eq!(estimates(number), [true; 3], "{number}");
+        }
+        for number in [f64::INFINITY, f64::NEG_INFINITY, -1.0] {
+            assert_eq!(estimates(number), [false; 3], "{number}");
+        }
+        assert_eq!(
+            estimates(1e300),
+            [false, false, true],
+            "an urgency is kept in bounds"
+        );
+        assert_eq!(
+            [f64::NAN, 0.0, 1.0, -0.1, 1.1].map(is_share),
+            [true, true, true, false, false]
         );
     }
 

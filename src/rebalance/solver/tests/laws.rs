@@ -5,7 +5,9 @@ use proptest::prelude::*;
 
 use super::super::contract::{Contract, GroupId, Party, entitlements};
 use super::super::fill::{Claim, apportion, fill};
+use super::super::{Figures, policy::Estimate};
 use super::cases;
+use super::world::World;
 
 /// clamp(w·λ, floor, ceiling), with λ found by trying.
 fn model(amount: u64, claims: &[Claim]) -> Vec<f64> {
@@ -90,6 +92,25 @@ fn in_proportion(shares: [i64; 2], weights: [u32; 2], pages: i64) -> bool {
     (shares[0] * b - shares[1] * a).abs() <= pages * (a + b)
 }
 
+/// What a round says of `who`, where tenants that hold nothing yet use so many pages.
+fn figures_of(who: usize, promises: &Promises, uses: &[u64], tau: f64) -> Figures {
+    let (lendable, parties, groups) = promises;
+    let mut world = World::new(*lendable);
+    world.solver.set_tau(tau);
+    for (id, contract) in groups {
+        world.set_group(*id, *contract);
+    }
+    for ((id, party), pages) in (0u16..).zip(parties).zip(uses) {
+        world.join(id, party.contract, party.group);
+        world.account_mut(id).estimate = Estimate {
+            active: (pages * 4096) as f64,
+            ..Estimate::default()
+        };
+    }
+    world.round();
+    world.solver.figures(who as u16).expect("joined")
+}
+
 fn inside(share: u64, contract: &Contract) -> bool {
     share > contract.reservation + 1 && share + 1 < contract.limit
 }
@@ -158,6 +179,26 @@ proptest! {
         parties[who].contract.weight = parties[who].contract.weight.max(more);
         let after = entitlements(lendable, &parties, &groups).0[who];
         prop_assert!(after + 1 >= before, "{} after {}", after, before);
+    }
+
+    /// Of its allowance a tenant has what it uses of it. (One that uses less than its own may be allowed to borrow less as it
+    /// weighs more: more of what is idle is its own then, and less is left to lend.)
+    #[test]
+    fn monotone_in_what_is_allowed(
+        mut promises in promises(1),
+        uses in prop::collection::vec(0u64..400, 7),
+        tau in 0.0..=1.0,
+        who: prop::sample::Index,
+        more in 1u32..=10_000,
+    ) {
+        let who = who.index(promises.1.len());
+        let before = figures_of(who, &promises, &uses, tau);
+        let weight = &mut promises.1[who].contract.weight;
+        *weight = more.max(*weight);
+        let after = figures_of(who, &promises, &uses, tau);
+        prop_assert_eq!(before.demand, after.demand, "nothing else differs");
+        let [had, has] = [&before, &after].map(|figures| figures.allowance.min(figures.demand));
+        prop_assert!(has + 1 >= had, "{:?} after {:?}", after, before);
     }
 
     #[test]
