@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Does the address sanitizer find anything in the unit tests, and in the program that runs on the allocator?
+# Does the address sanitizer find anything in the unit tests, and in programs that run on the allocator?
 #
 # It sees the memory of the C library's malloc and of the stack, thus the tables of tests and of the simulated operating
 # system; what the allocator itself hands out is checked by the tests' own oracle.
@@ -13,13 +13,14 @@ fi
 
 readonly host=x86_64-unknown-linux-gnu
 tests=(--lib)
-if [[ -f tests/drop_in.rs ]]; then tests+=(--test drop_in); fi
+for name in arenas drop_in handles shadow_heap tenants; do tests+=(--test "$name"); done
 
 # Leaks are not looked for: tenants and their pools live as long as the process. What was freed is kept for a while to
 # find its late uses; at the usual 256 MiB, tests of resident memory would see that.
 export ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=2
 # A quarter of the usual cases: each takes ten times as long.
 export PROPTEST_CASES=64
+export TENANCY_STRESS_OPS=100000
 export RUSTFLAGS="-Zsanitizer=address -Cdebuginfo=line-tables-only"
 # Not with a full table of mappings: the sanitizer itself needs some.
 cargo +nightly test --quiet --target "$host" --target-dir "${CARGO_TARGET_DIR:-target}/asan" "${tests[@]}" -- \
