@@ -138,13 +138,13 @@ fn works(round: u8) {
     turn();
     tenant.in_scope(turn);
     thread::scope(|scope| {
-        for _ in 0..3 {
-            scope.spawn(|| {
-                // They end inside the tenant.
-                std::mem::forget(tenant.enter());
-                turn();
-            });
-        }
+        let end_inside = || {
+            std::mem::forget(tenant.enter());
+            turn();
+        };
+        let threads: Vec<_> = (0..3).map(|_| scope.spawn(end_inside)).collect();
+        // Joined: the end of a scope does not wait for what threads do last.
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
     tenancy::maintain();
     assert_eq!(tenant.stats().charged, 0);
