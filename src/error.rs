@@ -93,6 +93,9 @@ pub enum Error {
     /// because of others; or a rebalancer has been [spawned](crate::Rebalancer::spawn) and not stopped.
     AlreadyConfigured,
     /// The call needs `Tenancy` to be this program's `#[global_allocator]`, and it is not.
+    ///
+    /// Reserved: no call of this version does. Tenants, handles, arenas, charges and rounds work without, and
+    /// [`is_installed`](crate::is_installed) tells whether the program's other allocations count too.
     NotInstalled,
     /// The tenant or group has been retired; no new memory is charged to it.
     Retired,

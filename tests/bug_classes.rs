@@ -16,16 +16,16 @@
 //! | 10 | zeroed is zero | `isolation`: `zeroed_blocks_are_zero_after_any_other_use`; `a_zeroed_block_is_zero_after_a_purge` |
 //! | 11 | no usable size is exposed | (there is no such function) |
 //! | 12, 13 | fork | `fork`: all |
-//! | 14, 15, 16 | threads end | `drop_in`: `threads_that_only_free_leave_nothing_behind`, `destructors_of_a_thread_may_allocate_and_free_in_any_order`, `threads_may_die_with_live_blocks_that_others_free` |
+//! | 14, 15, 16 | threads end | `drop_in`: `threads_that_only_free_leave_nothing_behind`, `destructors_of_a_thread_may_allocate_and_free_in_any_order`, `threads_may_die_with_live_blocks_that_others_free`; `threads_may_end_while_others_free_what_they_leave` |
 //! | 17, 18 | an owner that is gone | `tenants`: `a_number_is_used_again_only_when_drained_and_never_with_the_same_generation`, `a_retired_tenant_keeps_what_lives_until_anybody_frees_it` |
 //! | 19 | frees from elsewhere are collected | `tenants`: `a_million_small_blocks_that_cross_tenants_and_threads_all_come_home` |
 //! | 20, 27 | corruption is found | `a_block_freed_twice_…`, `a_small_block_freed_with_another_size_…` and its neighbours here |
-//! | 21, 22 | purges beside allocations | `purges_beside_allocations_lose_nothing` |
+//! | 21, 22 | purges beside allocations | `purges_beside_allocations_lose_nothing`; unit tests of `base/lock`: `locks_out_of_rank_are_found_out` |
 //! | 23 | purged is zero | `a_zeroed_block_is_zero_after_a_purge` |
 //! | 24 | numbers neither wrap nor drift | `shadow_heap`: every run; `reading`: `rows_add_up_to_what_the_process_holds` |
-//! | 25 | signals while a thread starts | `signals_may_come_while_threads_make_their_first_allocation` |
-//! | 26 | no panic on the path of an allocation | `errors_inside_do_not_unwind` |
-//! | 28 | other page sizes | (a machine with such pages; the continuous integration's) |
+//! | 25 | signals while a thread starts | `signals_may_come_while_threads_make_their_first_allocation`; `first_use`: `a_signal_may_allocate_in_the_middle_of_the_first_use` |
+//! | 26 | no panic on the path of an allocation | `errors_inside_do_not_unwind`; `checks/20-no-panic.sh` |
+//! | 28 | other page sizes | unit tests of the heap: `larger_pages_of_the_kernel_are_purged_whole_or_not_at_all` |
 //! | 29 | tables that grow | `tables_grow_without_losing_a_block` |
 //! | 30 | a tenant ends with slabs in every state | `a_tenant_may_retire_with_slabs_in_every_state` |
 #![cfg(unix)]
@@ -34,8 +34,8 @@ mod common;
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use common::{Random, aborts_in_child, well_in_child};
@@ -46,6 +46,10 @@ static ALLOC: Tenancy = Tenancy::new();
 
 fn layout(size: usize, align: usize) -> Layout {
     Layout::from_size_align(size, align).unwrap()
+}
+
+fn tenant(name: &str) -> Tenant {
+    Tenant::builder(name).build().unwrap()
 }
 
 /// Class 1, where blocks of all sizes lie side by side: in tenants that have a few of them only.
@@ -154,6 +158,40 @@ fn a_zeroed_block_is_zero_after_a_purge() {
             );
         }
     }
+}
+
+/// Class 16: threads end while others free what they have left, with blocks of others on their way home.
+#[test]
+fn threads_may_end_while_others_free_what_they_leave() {
+    let (maker, other) = (tenant("makes and ends"), tenant("another's"));
+    let (send, receive) = mpsc::channel::<Vec<Vec<u64>>>();
+    let freer = thread::spawn(move || {
+        for (number, left) in (0..).zip(receive) {
+            for words in left {
+                assert!(words.iter().all(|word| *word == number));
+            }
+        }
+    });
+    for number in 0..400u64 {
+        let (send, maker, other) = (send.clone(), maker.clone(), other.clone());
+        let make = move || {
+            let foreign: Vec<Vec<u64>> = other.in_scope(|| (0..60).map(|_| vec![number; 150]).collect());
+            let mut left: Vec<Vec<u64>> = Vec::with_capacity(300);
+            maker.in_scope(|| left.extend((0..300).map(|i| vec![number; 1 + i])));
+            // What is own stays in the cache that goes with the thread, what is not in its outbox.
+            let rest = left.split_off(200);
+            send.send(left).unwrap();
+            // Leaving would send it.
+            std::mem::forget(maker.enter());
+            drop((rest, foreign));
+        };
+        thread::spawn(make).join().unwrap();
+    }
+    drop(send);
+    freer.join().unwrap();
+    tenancy::maintain();
+    let charged = [maker, other].map(|tenant| tenant.stats().charged);
+    assert_eq!(charged, [0, 0]);
 }
 
 /// Classes 20 and 27: what is found out ends the process, with one line that says what and where.
@@ -341,6 +379,14 @@ fn an_address_inside_a_block_is_found_when_it_goes_home() {
 /// Classes 21 and 22.
 #[test]
 fn purges_beside_allocations_lose_nothing() {
+    well_in_child(
+        "purges_beside_allocations_lose_nothing",
+        60,
+        purge_beside_allocations,
+    );
+}
+
+fn purge_beside_allocations() {
     let stop = Arc::new(AtomicBool::new(false));
     let purger = thread::spawn({
         let stop = stop.clone();

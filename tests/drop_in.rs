@@ -374,6 +374,15 @@ fn requests_that_cannot_be_served_are_answered_with_null() {
             }
         }
     }
+    // Nor are those whose lower half would be a request like any other.
+    for (power, more) in (47..63).flat_map(|power| [1, 8, 100, 5000].map(|more| (power, more))) {
+        for align in [1, 16, 4096, 1 << 21] {
+            let layout = Layout::from_size_align((1 << power) + more, align).unwrap();
+            // SAFETY: a layout with a size.
+            let block = unsafe { ALLOC.alloc(layout) };
+            assert!(block.is_null(), "{layout:?}");
+        }
+    }
     let mut kept = vec![5u8; 1000];
     assert!(kept.try_reserve(isize::MAX as usize - 2000).is_err());
     let mut large = vec![5u8; 1 << 20];

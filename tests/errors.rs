@@ -1,5 +1,6 @@
 //! Promise: what cannot be is refused with the reason, and a refused call has changed nothing. One test or more for
-//! each variant of `Error` that this version can return.
+//! each variant of `Error` that this version can return, but for `OutOfMemory`, which `exhaustion.rs` has, and what rounds
+//! refuse (`sharing.rs`).
 #![cfg(unix)]
 
 mod common;

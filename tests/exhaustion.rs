@@ -10,7 +10,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use common::{resident, well_in_child};
-use tenancy::{Tenancy, Tenant};
+use tenancy::{Error, Rebalancer, Tenancy, Tenant};
 
 #[global_allocator]
 static ALLOC: Tenancy = Tenancy::new();
@@ -106,6 +106,50 @@ fn without_memory_requests_are_answered_with_null_and_what_is_freed_can_be_had_a
             assert_eq!(take_all(1 << 20, 1000), 1000);
         },
     );
+}
+
+/// What can say why it failed says that it was the operating system, and nothing is left of it.
+#[test]
+fn a_refusal_by_the_operating_system_is_told_as_that() {
+    well_in_child("a_refusal_by_the_operating_system_is_told_as_that", 120, || {
+        let tenant = Tenant::builder("is told").build().unwrap();
+        let names: Vec<String> = (0..20_000)
+            .map(|number| format!("one too many {number}"))
+            .collect();
+        let charged = tenant.stats().charged;
+        limit_address_space(address_space());
+        // 1. Arenas, and a thread for rounds.
+        let refused = tenant.arena_with_capacity(200 << 20);
+        assert_eq!(refused.err(), Some(Error::OutOfMemory));
+        let arena = tenant.arena();
+        let refused = arena.try_alloc_slice_fill_copy(200 << 20, 1u8);
+        assert_eq!(refused.err(), Some(Error::OutOfMemory));
+        assert_eq!(tenant.stats().charged, charged);
+        assert_eq!(Rebalancer::new().spawn().err(), Some(Error::OutOfMemory));
+        // 2. Tenants, once there is no room for the structure of another one.
+        let mut made = Vec::with_capacity(names.len());
+        let refused = names
+            .iter()
+            .find_map(|name| match Tenant::builder(name.as_str()).build() {
+                Ok(tenant) => {
+                    made.push(tenant);
+                    None
+                }
+                Err(error) => Some((name, error)),
+            });
+        let (name, error) = refused.expect("the address space is bounded");
+        assert_eq!(error, Error::OutOfMemory);
+        assert!(Tenant::get(name).is_none());
+        // 3. Whatever was refused can be had once there is memory.
+        limit_address_space(u64::MAX);
+        made.push(Tenant::builder(name.as_str()).build().unwrap());
+        assert_eq!(
+            arena.try_alloc_slice_fill_copy(200 << 20, 1u8).unwrap().len(),
+            200 << 20
+        );
+        drop((arena, Rebalancer::new().spawn().unwrap().stop()));
+        made.iter().for_each(|tenant| tenant.retire().unwrap());
+    });
 }
 
 /// Everything that a program does in the middle of nothing: growing, threads that are born and die, other tenants.

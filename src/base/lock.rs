@@ -11,7 +11,7 @@
 //! | 1 | held, nobody waits |
 //! | 2 | held, somebody may sleep |
 //!
-//! **Rank**: a thread takes locks in ascending [`Rank`] only; debug builds check it. `fork` takes them all in that
+//! **Rank**: a thread takes locks in ascending [`Rank`] only; debug builds, unit tests and feature `checks` check it. `fork` takes them all in that
 //! order (but `Control`, under which no other is taken, after `Subscriptions`), and the forking thread passes through those
 //! it holds ([`hold_all`]).
 
@@ -276,7 +276,7 @@ mod fork {
 }
 
 /// **Rank**, checked: the set of ranks a thread holds, one bit each.
-#[cfg(all(debug_assertions, not(loom)))]
+#[cfg(all(any(debug_assertions, test, feature = "checks"), not(loom)))]
 mod rank {
     use super::Rank;
     use core::cell::Cell;
@@ -298,7 +298,7 @@ mod rank {
     }
 }
 
-#[cfg(not(all(debug_assertions, not(loom))))]
+#[cfg(not(all(any(debug_assertions, test, feature = "checks"), not(loom))))]
 mod rank {
     use super::Rank;
 

@@ -16,6 +16,7 @@ pub(super) use op::Op;
 
 use std::vec::Vec;
 
+use crate::base::lock;
 use crate::base::units::PAGE;
 use crate::cache::{Thread, Threads};
 use crate::os::simulated::World;
@@ -90,6 +91,7 @@ impl Heap {
         match op {
             Op::Join => self.join(),
             Op::Leave { thread } => self.leave(thread),
+            Op::Fork { thread } => self.fork(thread),
             Op::Enter { thread, tenant } => {
                 if let Some(thread) = self.thread(thread) {
                     let tenant = &self.tenants[tenant % self.tenants.len()];
@@ -218,6 +220,19 @@ impl Heap {
             let thread = self.threads.swap_remove(number % self.threads.len());
             // SAFETY: nobody uses the thread any more.
             unsafe { self.world.root().leave(thread) };
+        }
+    }
+
+    fn fork(&mut self, number: usize) {
+        if let Some(survivor) = self.thread(number) {
+            let root = self.world.root();
+            lock::hold_all();
+            root.hold_for_fork();
+            root.release_after_fork();
+            lock::release_all();
+            // SAFETY: the other threads are not used any more.
+            unsafe { root.bury(Some(survivor)) };
+            self.threads = Vec::from([survivor]);
         }
     }
 

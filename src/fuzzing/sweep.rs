@@ -9,7 +9,7 @@ use std::vec::Vec;
 
 use super::heap::{Heap, Op};
 use super::input::Input;
-use crate::os::simulated::{Effect, Rule, When};
+use crate::os::simulated::{Effect, Kind, Rule, When};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -179,6 +179,39 @@ fn retirement_survives_every_fault() {
 #[test]
 fn the_growth_of_tables_survives_every_fault() {
     sweep(&blocks(core::iter::repeat_n(3 * MIB + 1, 60)));
+}
+
+#[test]
+fn the_child_of_a_fork_survives_every_fault() {
+    let of_others = (0..40).map(|n| allocate(n % 3, [60, 3000, 40 * KIB][n % 3], 1));
+    let all = in_tenant()
+        .into_iter()
+        .chain([Op::Join, Op::Join, Op::Enter { thread: 1, tenant: 1 }])
+        .chain(of_others)
+        .chain((0..3).flat_map(|thread| free(thread, 8)))
+        .chain([Op::Fork { thread: 1 }])
+        .chain(blocks([60, 3000, 40 * KIB, 3 * MIB, 33 * MIB]))
+        .chain(free(0, 15))
+        .chain([Op::Join, Op::FlushSleeping, allocate(1, 9 * KIB, 1)]);
+    sweep(&all.collect::<Vec<_>>());
+}
+
+/// Not a fault but another kernel, which would round what it is told to its own pages, outwards.
+#[test]
+fn larger_pages_of_the_kernel_are_purged_whole_or_not_at_all() {
+    for page_size in [16 * KIB, 64 * KIB] {
+        let mut heap = Heap::new();
+        heap.os().set_page_size(page_size);
+        // Holes of all lengths between pages that are in use, then everything else.
+        let sizes = (0..60).map(|n| 33 * KIB + n % 8 * 4 * KIB);
+        blocks(sizes).into_iter().for_each(|op| heap.step(op));
+        let every_other = (0..30).map(|block| Op::Deallocate { thread: 0, block });
+        every_other.for_each(|op| heap.step(op));
+        heap.step(Op::Trim { keep: 0 });
+        assert!(heap.os().calls(Kind::Purge) > 0);
+        operations().iter().for_each(|op| heap.step(*op));
+        heap.finish();
+    }
 }
 
 #[test]

@@ -65,6 +65,8 @@ struct State {
     calls: [u64; KINDS],
     rules: Vec<ActiveRule>,
     faults: u64,
+    /// `None`: the native layer's.
+    page_size: Option<usize>,
 }
 
 /// A stretch of one mapping. Unmapping its middle makes two of it.
@@ -99,9 +101,16 @@ impl Simulated {
                 calls: [0; KINDS],
                 rules: Vec::new(),
                 faults: 0,
+                page_size: None,
             }),
             now_ms: AtomicU64::new(0),
         }
+    }
+
+    /// Has pages of so many bytes, larger ones than the native layer's, before anything is mapped.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn set_page_size(&self, bytes: usize) {
+        self.state().page_size = Some(bytes);
     }
 
     /// Adds a fault. Several may be active; the first given that strikes decides the effect.
@@ -218,7 +227,7 @@ impl Drop for Simulated {
 
 impl Os for Simulated {
     fn page_size(&self) -> usize {
-        Native.page_size()
+        self.state().page_size()
     }
 
     #[track_caller]
@@ -343,6 +352,10 @@ impl Region {
 }
 
 impl State {
+    fn page_size(&self) -> usize {
+        self.page_size.unwrap_or_else(|| Native.page_size())
+    }
+
     /// The region that contains an address.
     fn region_of(&self, address: usize) -> Option<Region> {
         let (_, region) = self.regions.range(..=address).next_back()?;
@@ -352,7 +365,7 @@ impl State {
     /// The region around a range, or a panic naming the rule that the call breaks.
     #[track_caller]
     fn check(&self, kind: Kind, base: NonNull<u8>, size: usize) -> Region {
-        let page = Native.page_size();
+        let page = self.page_size();
         let start = base.addr().get();
         let range = || -> String { format!("{kind:?} of {size:#x} bytes at {base:p}") };
         assert!(

@@ -50,10 +50,10 @@ impl<O: Copy + PartialEq> ShadowHeap<O> {
         self.blocks.len()
     }
 
-    /// Bytes that live blocks of `owner` were asked to hold.
-    pub(crate) fn bytes_of(&self, owner: O) -> usize {
+    /// Bytes that live blocks of `owner` are served in.
+    pub(crate) fn served_of(&self, owner: O) -> usize {
         let blocks = self.blocks.values().filter(|live| live.owner == owner);
-        blocks.map(|live| live.layout.size()).sum()
+        blocks.map(|live| served_bytes(live.layout)).sum()
     }
 
     /// A block was handed out.
@@ -88,13 +88,27 @@ impl<O: Copy + PartialEq> ShadowHeap<O> {
     }
 }
 
-/// Blocks up to this length are filled and checked whole, others at their ends and once a page.
+/// The bytes that a block is served in: those of its size class, or whole pages.
+pub(crate) fn served_bytes(layout: Layout) -> usize {
+    let size = layout.size().next_multiple_of(layout.align());
+    match size {
+        _ if layout.align() > PAGE || size > 32 << 10 => layout.size().next_multiple_of(PAGE),
+        ..=64 => size.next_multiple_of(16),
+        // Four classes to a doubling.
+        _ => size.next_multiple_of(size.next_power_of_two() / 8),
+    }
+}
+
+/// Blocks up to this length are filled and checked whole, and of longer ones one in [`ALSO_WHOLE`]; the others at their
+/// ends and once a page.
 const WHOLE: usize = 16 << 10;
+const ALSO_WHOLE: u64 = 32;
 const PAGE: usize = 4 << 10;
 
-/// The offsets of a block of `size` bytes that are written and looked at.
-fn offsets(size: usize) -> impl Iterator<Item = usize> {
-    let edge = if size <= WHOLE { size } else { 64 };
+/// The offsets of a block of `size` bytes that are written and looked at; `choice` says whether it is one of the few.
+fn offsets(size: usize, choice: u64) -> impl Iterator<Item = usize> {
+    let is_whole = size <= WHOLE || choice.is_multiple_of(ALSO_WHOLE);
+    let edge = if is_whole { size } else { 64 };
     let middle = (edge.next_multiple_of(PAGE)..size.saturating_sub(edge)).step_by(PAGE);
     (0..edge).chain(middle).chain(size.max(edge + edge) - edge..size)
 }
@@ -110,7 +124,7 @@ fn pattern(seed: u64, offset: usize) -> u8 {
 ///
 /// The block is the caller's, `size` bytes long.
 pub(crate) unsafe fn fill(block: *mut u8, size: usize, seed: u64) {
-    for offset in offsets(size) {
+    for offset in offsets(size, seed) {
         // SAFETY: the offset is inside the block.
         unsafe { block.add(offset).write(pattern(seed, offset)) };
     }
@@ -122,7 +136,7 @@ pub(crate) unsafe fn fill(block: *mut u8, size: usize, seed: u64) {
 ///
 /// The block is the caller's, at least `size` bytes long, and `size <= filled`.
 pub(crate) unsafe fn check(block: *const u8, filled: usize, size: usize, seed: u64) -> Result<(), Wrong> {
-    for offset in offsets(filled).filter(|offset| *offset < size) {
+    for offset in offsets(filled, seed).filter(|offset| *offset < size) {
         // SAFETY: the offset is inside the block.
         if unsafe { block.add(offset).read() } != pattern(seed, offset) {
             return Err(Wrong::LostByte(offset));
@@ -137,7 +151,8 @@ pub(crate) unsafe fn check(block: *const u8, filled: usize, size: usize, seed: u
 ///
 /// The block is the caller's, `size` bytes long.
 pub(crate) unsafe fn check_zero(block: *const u8, size: usize) -> Result<(), Wrong> {
-    for offset in offsets(size) {
+    // Sizes are round more often than not: the choice goes by other bits.
+    for offset in offsets(size, (size as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) {
         // SAFETY: the offset is inside the block.
         if unsafe { block.add(offset).read() } != 0 {
             return Err(Wrong::LostByte(offset));

@@ -7,7 +7,7 @@
 #
 #   tests/third_party/run.sh [crate@version …]
 #
-# A crate whose published package holds no tests is reported as such. The logs stay in $WORK.
+# A crate whose published package holds no tests, or whose tests ran on another allocator, has failed. The logs stay in $WORK.
 set -u
 here=$(cd "$(dirname "$0")/../.." && pwd)
 WORK=${WORK:-$(mktemp -d -t tenancy-third-party.XXXXXX)}
@@ -92,6 +92,6 @@ for suite in "${suites[@]}"; do
     served=$(grep -c 'served by tenancy' "$log")
     echo "$suite: $passed passed, $broken failed, $served test binaries served, status $status"
     [ $status -eq 0 ] && [ "$broken" -eq 0 ] || { failed=1; grep -E '^error|panicked|tenancy: ' "$log" | head -5; }
-    [ "$passed" -gt 0 ] && [ "$served" -gt 0 ] || echo "$suite: nothing was tested (see $log)"
+    [ "$passed" -gt 0 ] && [ "$served" -gt 0 ] || { failed=1; echo "$suite: nothing was tested (see $log)"; }
 done
 exit $failed

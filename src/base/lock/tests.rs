@@ -21,6 +21,36 @@ fn only_one_thread_is_inside() {
     assert_eq!(*lock.lock(), (80_000, 80_000));
 }
 
+/// Fails if what `act` does with its locks is not found out, by their ranks.
+#[cfg(all(unix, not(loom), not(miri)))]
+fn is_out_of_rank(act: impl FnOnce()) {
+    let said = crate::os::simulated::last_words(act);
+    assert!(said.contains("locks out of rank"), "{said}");
+}
+
+#[cfg(all(unix, not(loom), not(miri)))]
+#[test]
+fn locks_out_of_rank_are_found_out() {
+    use super::{Lock, Rank};
+    let [bin, spans] = [Rank::Bin, Rank::Spans].map(|rank| Lock::new(rank, ()));
+    is_out_of_rank(|| {
+        let _later = spans.lock();
+        let _earlier = bin.lock();
+    });
+    // Two of the same rank are in no order either; nor is one with itself.
+    let other = Lock::new(Rank::Bin, ());
+    is_out_of_rank(|| {
+        let (_one, _other) = (bin.lock(), other.lock());
+    });
+    is_out_of_rank(|| {
+        let (_once, _twice) = (bin.lock(), bin.lock());
+    });
+    // In order, and in any order one after the other.
+    drop((bin.lock(), spans.lock()));
+    drop(spans.lock());
+    drop(bin.lock());
+}
+
 #[cfg(loom)]
 mod models {
     use loom::cell::UnsafeCell;

@@ -102,6 +102,29 @@ fn loom_a_thread_that_leaves_and_a_retirement_send_the_block_once() {
 }
 
 #[test]
+fn loom_a_thread_that_leaves_and_another_that_frees_what_it_left_send_each_block_once() {
+    loom::model(|| {
+        let scene = Scene::new();
+        let (root, sent) = (scene.world.root(), Sent((scene.threads[0], scene.pool)));
+        let leaving = thread::spawn(move || {
+            let Sent((thread, pool)) = { sent };
+            // It ends inside the tenant, with a block of it in its cache.
+            thread.enter(pool, TENANT);
+            let block = thread.allocate_slow(CLASS, Purpose::Insistent).unwrap();
+            // SAFETY: the block is out, of this class; nobody uses the thread after.
+            unsafe {
+                thread.deallocate_slow(CLASS, block);
+                root.leave(thread);
+            }
+        });
+        // SAFETY: the block is out, of this class.
+        unsafe { scene.threads[1].deallocate_slow(CLASS, scene.block) };
+        leaving.join().unwrap();
+        scene.assert_home();
+    });
+}
+
+#[test]
 fn loom_who_enters_beside_a_retirement_has_nothing_of_the_next_tenant() {
     const NEXT: Tag = Tag::new(1, 2);
     loom::model(|| {

@@ -10,6 +10,10 @@ pub(in crate::fuzzing) enum Op {
     Leave {
         thread: usize,
     },
+    /// This is the child of a fork now, and has this thread only.
+    Fork {
+        thread: usize,
+    },
     Enter {
         thread: usize,
         tenant: usize,
