@@ -13,7 +13,7 @@
 //!                               spans that empty        velox.rs        doubling, oldest first
 //!                                    │                  forced.rs       as fast as blocks die: the bound
 //!                                    │
-//!          metrics.rs ─ shortages.rs, moves.rs, special.rs, cost.rs ──▶ results.rs, picture.rs, compare.rs
+//!          metrics.rs ─ shortages.rs, moves.rs, special.rs, cost.rs, round_cost.rs ──▶ results.rs, picture.rs, compare.rs
 //! ```
 //!
 //! Simulated are time and the program, but in `real.rs`, where threads follow the same demands through the allocator, and
@@ -39,6 +39,7 @@ mod moves;
 mod picture;
 mod real;
 mod results;
+mod round_cost;
 mod rows;
 mod scenarios;
 mod shortages;

@@ -127,7 +127,7 @@ const fn promise(key: &'static str, what: &'static str, unit: Unit, target: Opti
 }
 
 #[rustfmt::skip] // A table.
-pub(crate) const PROMISES: [Promise; 58] = [
+pub(crate) const PROMISES: [Promise; 75] = [
     promise("mixed_protected", "mixed demand: refused within the protected share", Unit::Count, Some(Target::AtMost(0.0))),
     promise("mixed_reserved", "… within the reservation", Unit::Count, Some(Target::AtMost(0.0))),
     promise("mixed_utilisation", "… useful utilisation", Unit::Part, Some(Target::MedianAndWorst(0.95, 0.94))),
@@ -185,5 +185,22 @@ pub(crate) const PROMISES: [Promise; 58] = [
     promise("cost_ledger", "… of it the ledger, ns", Unit::Part, None),
     promise("cost_plain", "… an account that counts and keeps to a limit, ns", Unit::Part, None),
     promise("cost_added", "… part that sharing adds", Unit::Part, Some(Target::AtMost(0.05))),
+    promise("round_sort", "sorting 10,000 floats, µs", Unit::Part, None),
+    promise("round_plenty_median", "a round at 10,000 tenants, 1 % changed, µs: plenty, median", Unit::Part, None),
+    promise("round_plenty_p99", "… p99", Unit::Part, Some(Target::AtMost(100.0))),
+    promise("round_plenty_of_sort", "… p99 ÷ the sort", Unit::Part, None),
+    promise("round_plenty_full", "… after a contract has changed, median", Unit::Part, Some(Target::AtMost(2000.0))),
+    promise("round_plenty_groups_median", "… plenty, a hundred groups, median", Unit::Part, None),
+    promise("round_plenty_groups_p99", "… p99", Unit::Part, Some(Target::AtMost(100.0))),
+    promise("round_plenty_groups_of_sort", "… p99 ÷ the sort", Unit::Part, None),
+    promise("round_plenty_groups_full", "… after a contract has changed, median", Unit::Part, Some(Target::AtMost(2000.0))),
+    promise("round_scarce_median", "… scarcity, median", Unit::Part, None),
+    promise("round_scarce_p99", "… p99", Unit::Part, Some(Target::AtMost(100.0))),
+    promise("round_scarce_of_sort", "… p99 ÷ the sort", Unit::Part, None),
+    promise("round_scarce_full", "… after a contract has changed, median", Unit::Part, Some(Target::AtMost(2000.0))),
+    promise("round_scarce_groups_median", "… scarcity, a hundred groups, median", Unit::Part, None),
+    promise("round_scarce_groups_p99", "… p99", Unit::Part, Some(Target::AtMost(100.0))),
+    promise("round_scarce_groups_of_sort", "… p99 ÷ the sort", Unit::Part, None),
+    promise("round_scarce_groups_full", "… after a contract has changed, median", Unit::Part, Some(Target::AtMost(2000.0))),
     promise("slow_outlast", "check: with a round in 10 s, shortages that outlast the promise", Unit::Count, Some(Target::AtLeast(1.0))),
 ];
