@@ -237,7 +237,9 @@ fn head(arguments: &Arguments) -> String {
          empty of their loans in 2; otherwise 2 + 1.2 · ln(1/(1 − debt/loans))/−ln(1 − yield), of the round in which the wait \
          begins (`shortages.rs`). While all that is lent is missing, or nothing is emptied, nothing is promised: such rounds have \
          no bound, shortages with them are counted under *nothing promised*, and the clock of *outlast* starts in the first round \
-         after them. *Refused below E* counts spans. *Useful utilisation* takes d as charged + missing, since a span with a live \
+         after them. *Refused below E* counts spans; \
+         while somebody waits for a reservation it is held back, and those refused what is held back are refused *with free \
+         memory*. *Useful utilisation* takes d as charged + missing, since a span with a live \
          block cannot be taken back; *exogenous demand* takes it as what each would be charged had it always got what it wanted, \
          and has no target, since what lives on after a fall is of no use by it. *P moved* and *transferred* are protected shares \
          that moved, up or down, and free pages that changed hands by plan: no bytes are copied. *Churn* is the part of all \

@@ -1,6 +1,7 @@
 //! The columns of the tables, and the targets.
 
 use crate::metrics::Figures;
+use crate::special::CLAIMING;
 
 /// A column of the comparisons.
 pub(crate) struct Column {
@@ -127,7 +128,7 @@ const fn promise(key: &'static str, what: &'static str, unit: Unit, target: Opti
 }
 
 #[rustfmt::skip] // A table.
-pub(crate) const PROMISES: [Promise; 75] = [
+pub(crate) const PROMISES: [Promise; 76] = [
     promise("mixed_protected", "mixed demand: refused within the protected share", Unit::Count, Some(Target::AtMost(0.0))),
     promise("mixed_reserved", "… within the reservation", Unit::Count, Some(Target::AtMost(0.0))),
     promise("mixed_utilisation", "… useful utilisation", Unit::Part, Some(Target::MedianAndWorst(0.95, 0.94))),
@@ -154,10 +155,11 @@ pub(crate) const PROMISES: [Promise; 75] = [
     promise("weights_jain", "… Jain at the end", Unit::Part, Some(Target::AtLeast(0.99))),
     promise("steady_busy", "steady demand: part of the rounds that decide anything", Unit::Part, Some(Target::AtMost(0.0))),
     promise("steady_moved", "… pages of protected shares moved", Unit::Count, Some(Target::AtMost(0.0))),
-    promise("claiming_gain", "claiming ten times as much gains", Unit::Part, Some(Target::AtMost(0.02))),
+    promise("claiming_gain", "claiming ten times as much gains", Unit::Part, Some(Target::AtMost(CLAIMING))),
     promise("claiming_contested", "… has otherwise ÷ entitlement, of what a lender left", Unit::Part, None),
-    promise("racing_gain", "… where all begin with nothing", Unit::Part, None),
+    promise("racing_gain", "… where all begin with nothing", Unit::Part, Some(Target::Below("racing_allowed"))),
     promise("racing_possible", "… by the spans alone that it got first", Unit::Part, None),
+    promise("racing_allowed", "… 1.2 of that and 0.02: allowed", Unit::Part, None),
     promise("restoration_at_once", "lender wakes: had in the same round ÷ protected share", Unit::Part, Some(Target::AtLeast(1.0))),
     promise("restoration_protected", "… protected share ÷ entitlement", Unit::Part, Some(Target::More)),
     promise("restoration_debt", "… debt ÷ loans", Unit::Part, None),
