@@ -9,6 +9,10 @@ pub(crate) use tenancy::simulation::{Contract, Pool, Round};
 /// Grants and refuses, and has rounds. Sizes in pages.
 pub(crate) trait Controller {
     fn add(&mut self, contract: Contract) -> u16;
+    /// The same, unless what is to be reserved is not there at present: who is told no asks again.
+    fn admit(&mut self, contract: Contract) -> Option<u16> {
+        (self.free() >= contract.reservation).then(|| self.add(contract))
+    }
     /// A group is made.
     fn add_group(&mut self, _: Contract) -> u16 {
         unimplemented!("only the library has groups")
@@ -78,6 +82,10 @@ impl Library {
 impl Controller for Library {
     fn add(&mut self, contract: Contract) -> u16 {
         self.simulation.add(contract)
+    }
+
+    fn admit(&mut self, contract: Contract) -> Option<u16> {
+        self.simulation.admit(contract)
     }
 
     fn add_group(&mut self, contract: Contract) -> u16 {

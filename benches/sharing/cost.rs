@@ -1,4 +1,5 @@
-//! What sharing costs on the path of a span: a block of ten pages is a span of its own, taken and given back.
+//! What sharing costs on the path of a span: a block of ten pages is a span of its own, taken and given back. What rounds
+//! cost is in `round_cost.rs`.
 //!
 //! In a process of its own, time on one thread, all variants in turn. Through the allocator: a tenant within its protected
 //! share, and one that borrows. That path cannot be had without sharing, so its part is measured by itself: the ledger
@@ -20,6 +21,7 @@ use tenancy::{Config, Tenant};
 
 use crate::common::statistics::median;
 use crate::common::thread_time::thread_time;
+use crate::round_cost;
 use crate::special::Figure;
 
 const PAGE: u64 = 4096;
@@ -127,7 +129,7 @@ pub(crate) fn run() {
         ("cost_plain", alone),
         ("cost_added", added / (span - added)),
     ];
-    for (key, value) in figures {
+    for (key, value) in figures.into_iter().chain(round_cost::figures()) {
         println!("{key} {value}");
     }
 }

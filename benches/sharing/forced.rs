@@ -1,9 +1,9 @@
 //! How fast memory could change hands at all: the library, and from some moment on a force that knows who is entitled to
 //! what.
 //!
-//! From then on nobody above its entitlement gets a span, everything that such a tenant frees flows back at once, and what
-//! came back is there for the next who asks. Nothing is faster that leaves tenants the spans in which they have blocks:
-//! who holds a span with a block in it may fill its holes. So this is the bound that churn gives.
+//! From then on nobody above its entitlement gets a span, everything that such a tenant frees flows back at once, what it
+//! holds above its entitlement drains, and what came back is there for the next who asks. Nothing that leaves tenants what
+//! they are entitled to recalls more or sooner: so this is the bound that churn gives, but for the luck of a run.
 
 use std::time::Duration;
 
@@ -152,6 +152,15 @@ impl Controller for Forced {
             self.is_over(id)
         } else {
             self.library.is_frozen(id)
+        }
+    }
+
+    fn recalled(&self, id: u16) -> u64 {
+        if self.is_forced {
+            let entitled = self.entitlements[usize::from(id)];
+            self.accounts.get(id).charged.saturating_sub(entitled)
+        } else {
+            self.library.recalled(id)
         }
     }
 

@@ -124,6 +124,8 @@ pub(crate) fn quantile(values: &mut [f64], part: f64) -> f64 {
 /// One tenant's history, in sums.
 #[derive(Clone, Debug, Default)]
 struct History {
+    /// Rounds that it has waited for to be admitted.
+    not_admitted: u64,
     rounds: u64,
     satisfaction: f64,
     /// What was missing of min(d, E), be it less than a span, and min(d, E), summed over the rounds.
@@ -174,6 +176,8 @@ pub(crate) struct Figures {
     /// Refusals of a span below E; those while one was free.
     pub(crate) refused_entitled: f64,
     pub(crate) refused_free: f64,
+    /// The most rounds that anybody waited until what it was to reserve was there.
+    pub(crate) admission_most: f64,
     /// Σ(min(d, E) − h)⁺ / Σmin(d, E), over all tenants and rounds: what is less than a span counts as well.
     pub(crate) short_mean: f64,
     /// The same of the tenant that fared worst, and the most of its E that any missed at once.
@@ -187,7 +191,7 @@ pub(crate) struct Figures {
     pub(crate) welfare_min: f64,
     pub(crate) welfare_max: f64,
     pub(crate) welfare_ratio: f64,
-    /// Pages of protected shares moved, and of free pages transferred, per second and part of the capacity.
+    /// Pages of protected shares moved, and of free pages transferred, per second.
     pub(crate) moved: f64,
     pub(crate) transferred: f64,
     /// Moves of a tenant's protected share against the last one's direction within ten rounds ([`Moves`]), for each tenant
@@ -218,7 +222,7 @@ impl Figures {
         *field.expect("a name of `to_fields`").1 = value;
     }
 
-    fn fields(&mut self) -> [(&'static str, &mut f64); 37] {
+    fn fields(&mut self) -> [(&'static str, &mut f64); 38] {
         [
             ("utilisation", &mut self.utilisation),
             ("utilisation_alone", &mut self.utilisation_alone),
@@ -243,6 +247,7 @@ impl Figures {
             ("short_rounds", &mut self.short_rounds),
             ("refused_entitled", &mut self.refused_entitled),
             ("refused_free", &mut self.refused_free),
+            ("admission_most", &mut self.admission_most),
             ("short_mean", &mut self.short_mean),
             ("worst_mean", &mut self.worst_mean),
             ("worst_ever", &mut self.worst_ever),
@@ -311,6 +316,13 @@ impl Meter {
     pub(crate) fn refused_entitled(&mut self, is_free: bool) {
         self.sums.refused_entitled += 1.0;
         self.sums.refused_free += f64::from(u8::from(is_free));
+    }
+
+    /// A tenant asked to join, and did or is to ask again in the next round.
+    pub(crate) fn asked_to_join(&mut self, index: usize, is_there: bool) {
+        let waited = &mut self.tenants[index].not_admitted;
+        *waited = if is_there { 0 } else { *waited + 1 };
+        self.sums.admission_most = self.sums.admission_most.max(*waited as f64);
     }
 
     pub(crate) fn moved(&mut self, protected: u64, transferred: u64) {
@@ -433,8 +445,8 @@ impl Meter {
             welfare_min,
             welfare_max: most(&welfare),
             welfare_ratio: welfare_min / most(&welfare).max(f64::MIN_POSITIVE),
-            moved: self.moved as f64 / self.capacity as f64 / seconds,
-            transferred: self.transferred as f64 / self.capacity as f64 / seconds,
+            moved: self.moved as f64 / seconds,
+            transferred: self.transferred as f64 / seconds,
             reversals: self.moves.reversals as f64 / self.tenants.len().max(1) as f64 / seconds * 60.0,
             ..self.sums
         }

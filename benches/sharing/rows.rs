@@ -1,6 +1,7 @@
 //! The columns of the tables, and the targets.
 
 use crate::metrics::Figures;
+use crate::special::CLAIMING;
 
 /// A column of the comparisons.
 pub(crate) struct Column {
@@ -18,8 +19,12 @@ pub(crate) enum Unit {
     Count,
     Rounds,
     Mib,
+    /// Of pages in a second.
+    MibRate,
     Thousandth,
 }
+
+const MIB_OF_PAGE: f64 = 4096.0 / (1 << 20) as f64;
 
 impl Unit {
     pub(crate) fn text(self, value: f64) -> String {
@@ -28,7 +33,8 @@ impl Unit {
             _ if value.is_infinite() => "never".into(),
             Unit::Part => format!("{value:.3}"),
             Unit::Count | Unit::Rounds => format!("{value:.0}"),
-            Unit::Mib => format!("{:.0}", value * 4096.0 / f64::from(1 << 20)),
+            Unit::Mib => format!("{:.0}", value * MIB_OF_PAGE),
+            Unit::MibRate => format!("{:.2}", value * MIB_OF_PAGE),
             Unit::Thousandth => format!("{:.2}", value * 1000.0),
         }
     }
@@ -58,13 +64,13 @@ pub(crate) const GAINS: [Column; 13] = [
     column!(jain, "Jain", Part, true),
     column!(welfare_min, "least welfare", Part, true),
     column!(welfare_ratio, "least ÷ most", Part, true),
-    column!(moved, "P moved, ‰ C/s", Thousandth, false),
-    column!(transferred, "transferred, ‰ C/s", Thousandth, false),
+    column!(moved, "P moved, MiB/s", MibRate, false),
+    column!(transferred, "transferred, MiB/s", MibRate, false),
     column!(reversals, "reversals /tenant/min", Part, false),
 ];
 
 /// What it costs those whose memory it is.
-pub(crate) const COSTS: [Column; 20] = [
+pub(crate) const COSTS: [Column; 21] = [
     column!(protected_violations, "P refused", Count, false),
     column!(reservation_violations, "r refused", Count, false),
     column!(episodes, "short of E", Count, false),
@@ -82,6 +88,7 @@ pub(crate) const COSTS: [Column; 20] = [
     column!(short_rounds, "tenants' rounds short, ‰", Thousandth, false),
     column!(refused_entitled, "refused below E", Count, false),
     column!(refused_free, "… with free memory", Count, false),
+    column!(admission_most, "longest wait for r", Rounds, false),
     column!(short_mean, "missing of Σmin(d, E), ‰", Thousandth, false),
     column!(worst_mean, "… of the worst tenant's", Part, false),
     column!(worst_ever, "most missing at once ÷ E", Part, false),
@@ -121,7 +128,7 @@ const fn promise(key: &'static str, what: &'static str, unit: Unit, target: Opti
 }
 
 #[rustfmt::skip] // A table.
-pub(crate) const PROMISES: [Promise; 53] = [
+pub(crate) const PROMISES: [Promise; 76] = [
     promise("mixed_protected", "mixed demand: refused within the protected share", Unit::Count, Some(Target::AtMost(0.0))),
     promise("mixed_reserved", "… within the reservation", Unit::Count, Some(Target::AtMost(0.0))),
     promise("mixed_utilisation", "… useful utilisation", Unit::Part, Some(Target::MedianAndWorst(0.95, 0.94))),
@@ -132,6 +139,10 @@ pub(crate) const PROMISES: [Promise; 53] = [
     promise("mixed_worst_ever", "… most missing at once ÷ E", Unit::Part, None),
     promise("mixed_of_allowed", "… shortages, rounds ÷ allowed, p99", Unit::Part, Some(Target::AtMost(1.0))),
     promise("mixed_unpromised", "… in which nothing was promised, longest", Unit::Rounds, None),
+    promise("events_protected", "events: refused within the protected share", Unit::Count, Some(Target::AtMost(0.0))),
+    promise("events_reserved", "… within the reservation", Unit::Count, Some(Target::AtMost(0.0))),
+    promise("events_of_allowed", "… shortages, rounds ÷ allowed, p99, where something is promised", Unit::Part, Some(Target::AtMost(1.0))),
+    promise("events_unpromised", "… in which nothing was promised, longest", Unit::Rounds, None),
     promise("real_protected", "for real: refused within the protected share", Unit::Count, Some(Target::AtMost(0.0))),
     promise("real_reserved", "… within the reservation", Unit::Count, Some(Target::AtMost(0.0))),
     promise("pair_off", "two hungry tenants 1:2: mean distance from it, spans", Unit::Part, Some(Target::AtMost(1.0))),
@@ -144,10 +155,11 @@ pub(crate) const PROMISES: [Promise; 53] = [
     promise("weights_jain", "… Jain at the end", Unit::Part, Some(Target::AtLeast(0.99))),
     promise("steady_busy", "steady demand: part of the rounds that decide anything", Unit::Part, Some(Target::AtMost(0.0))),
     promise("steady_moved", "… pages of protected shares moved", Unit::Count, Some(Target::AtMost(0.0))),
-    promise("claiming_gain", "claiming ten times as much gains", Unit::Part, Some(Target::AtMost(0.02))),
+    promise("claiming_gain", "claiming ten times as much gains", Unit::Part, Some(Target::AtMost(CLAIMING))),
     promise("claiming_contested", "… has otherwise ÷ entitlement, of what a lender left", Unit::Part, None),
-    promise("racing_gain", "… where all begin with nothing", Unit::Part, None),
+    promise("racing_gain", "… where all begin with nothing", Unit::Part, Some(Target::Below("racing_allowed"))),
     promise("racing_possible", "… by the spans alone that it got first", Unit::Part, None),
+    promise("racing_allowed", "… 1.2 of that and 0.02: allowed", Unit::Part, None),
     promise("restoration_at_once", "lender wakes: had in the same round ÷ protected share", Unit::Part, Some(Target::AtLeast(1.0))),
     promise("restoration_protected", "… protected share ÷ entitlement", Unit::Part, Some(Target::More)),
     promise("restoration_debt", "… debt ÷ loans", Unit::Part, None),
@@ -156,6 +168,7 @@ pub(crate) const PROMISES: [Promise; 53] = [
     promise("restoration_possible", "… rounds that the others' churn takes at least", Unit::Rounds, None),
     promise("restoration_promised", "… rounds within which it is promised", Unit::Rounds, None),
     promise("restoration_allowed", "… rounds that are allowed", Unit::Part, None),
+    promise("restoration_of_allowed", "… rounds ÷ allowed, of twenty wake-ups a seed", Unit::Part, Some(Target::AtMost(1.0))),
     promise("restoration_eta", "… ETA ÷ actual", Unit::Part, Some(Target::Within(2.0))),
     promise("sole_rounds", "the only lender wakes: rounds until it has all of min(d, E)", Unit::Rounds, Some(Target::Below("sole_allowed"))),
     promise("sole_possible", "… rounds that the others' churn takes at least", Unit::Rounds, None),
@@ -174,5 +187,22 @@ pub(crate) const PROMISES: [Promise; 53] = [
     promise("cost_ledger", "… of it the ledger, ns", Unit::Part, None),
     promise("cost_plain", "… an account that counts and keeps to a limit, ns", Unit::Part, None),
     promise("cost_added", "… part that sharing adds", Unit::Part, Some(Target::AtMost(0.05))),
+    promise("round_sort", "sorting 10,000 floats, µs", Unit::Part, None),
+    promise("round_plenty_median", "a round at 10,000 tenants, 1 % changed, µs: plenty, median", Unit::Part, None),
+    promise("round_plenty_p99", "… p99", Unit::Part, Some(Target::AtMost(100.0))),
+    promise("round_plenty_of_sort", "… p99 ÷ the sort", Unit::Part, None),
+    promise("round_plenty_full", "… after a contract has changed, median", Unit::Part, Some(Target::AtMost(2000.0))),
+    promise("round_plenty_groups_median", "… plenty, a hundred groups, median", Unit::Part, None),
+    promise("round_plenty_groups_p99", "… p99", Unit::Part, Some(Target::AtMost(100.0))),
+    promise("round_plenty_groups_of_sort", "… p99 ÷ the sort", Unit::Part, None),
+    promise("round_plenty_groups_full", "… after a contract has changed, median", Unit::Part, Some(Target::AtMost(2000.0))),
+    promise("round_scarce_median", "… scarcity, median", Unit::Part, None),
+    promise("round_scarce_p99", "… p99", Unit::Part, Some(Target::AtMost(100.0))),
+    promise("round_scarce_of_sort", "… p99 ÷ the sort", Unit::Part, None),
+    promise("round_scarce_full", "… after a contract has changed, median", Unit::Part, Some(Target::AtMost(2000.0))),
+    promise("round_scarce_groups_median", "… scarcity, a hundred groups, median", Unit::Part, None),
+    promise("round_scarce_groups_p99", "… p99", Unit::Part, Some(Target::AtMost(100.0))),
+    promise("round_scarce_groups_of_sort", "… p99 ÷ the sort", Unit::Part, None),
+    promise("round_scarce_groups_full", "… after a contract has changed, median", Unit::Part, Some(Target::AtMost(2000.0))),
     promise("slow_outlast", "check: with a round in 10 s, shortages that outlast the promise", Unit::Count, Some(Target::AtLeast(1.0))),
 ];

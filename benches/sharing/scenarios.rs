@@ -216,6 +216,32 @@ pub(crate) fn shares(weights: &[u32]) -> Vec<u64> {
     entitlements(CAPACITY - CAPACITY / 100, &contracts)
 }
 
+/// What a tenant would be charged had it always got what it wanted.
+fn alone(tenant: &Tenant, rng: &mut Xoshiro256PlusPlus) -> Vec<u32> {
+    let demand = &tenant.demand[tenant.present.clone()];
+    let curve: Vec<f64> = demand.iter().map(|pages| f64::from(*pages)).collect();
+    let mut charged = vec![0; tenant.present.start];
+    play_alone(&curve, 1.0, tenant.churn, rng, |memory| {
+        charged.push(memory.charged() as u32);
+    });
+    charged
+}
+
+/// Scales what all want until what they would be charged alone is [`LOAD`] of the capacity, on average.
+fn to_load(tenants: &mut [Tenant], rng: &mut Xoshiro256PlusPlus) {
+    const TIMES: usize = 3;
+    for _ in 0..TIMES {
+        let rounds = tenants[0].demand.len() as f64;
+        let charged = tenants.iter().flat_map(|tenant| alone(tenant, rng));
+        let load = charged.map(f64::from).sum::<f64>() / rounds / CAPACITY as f64;
+        let all = tenants.iter_mut().flat_map(|tenant| &mut tenant.demand);
+        all.for_each(|pages| *pages = (f64::from(*pages) * LOAD / load) as u32);
+    }
+    for tenant in tenants {
+        tenant.alone = alone(tenant, rng);
+    }
+}
+
 /// Two tenants of weights 1 and 2 who have half each, then want everything.
 pub(crate) fn pair(churn: f64, seed: u64) -> Scenario {
     let seconds = settled(churn);
@@ -242,6 +268,15 @@ const SETTLES: usize = 10;
 /// may have to die.
 fn settled(churn: f64) -> usize {
     if churn < 0.001 { 900 } else { 300 }
+}
+
+/// How many times as long all of an event takes, where blocks live for longer.
+fn slower(churn: f64) -> usize {
+    match churn {
+        0.01.. => 1,
+        0.001.. => 3,
+        _ => 10,
+    }
 }
 
 /// Four hungry tenants; one's weight goes from 1 to 8.
@@ -320,9 +355,10 @@ fn lenders(count: usize, churn: f64, seed: u64) -> Scenario {
     small(name, what, tenants, seed)
 }
 
-/// A tenth of the tenants want ten times as much, all at once, for ten seconds.
+/// A tenth of the tenants want ten times as much, all at once, for ten seconds: more than is free.
 pub(crate) fn flash(churn: f64, seed: u64) -> Scenario {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let times = slower(churn);
     let weights: Vec<u32> = (0..20).map(|index| WEIGHTS[index % 4]).collect();
     let entitled = shares(&weights);
     let tenants = (0..20).map(|index| {
@@ -330,33 +366,37 @@ pub(crate) fn flash(churn: f64, seed: u64) -> Scenario {
         let in_crowd = index % 10 == 3;
         let demand = if in_crowd {
             steps(
-                120,
+                120 * times,
                 &[
                     (0, usual / 3),
-                    (40, usual * 10 / 3),
-                    (50, usual / 3),
-                    (80, usual * 10 / 3),
-                    (90, usual / 3),
+                    (40 * times, usual * 10 / 3),
+                    (50 * times, usual / 3),
+                    (80 * times, usual * 10 / 3),
+                    (90 * times, usual / 3),
                 ],
             )
         } else {
-            whole(120, usual)
+            whole(120 * times, usual)
         };
         let name = if in_crowd { "crowd" } else { "usual" };
         tenant(name, weight(weights[index]), demand, churn)
     });
+    let mut tenants: Vec<Tenant> = tenants.collect();
+    to_load(&mut tenants, &mut rng);
     small(
         "flash crowd",
-        "two of twenty want ten times as much for ten seconds, twice",
-        tenants.collect(),
+        "two of twenty want ten times as much for ten seconds, twice; load 0.95",
+        tenants,
         seed,
     )
 }
 
-/// Tenants come and go all the time.
+/// Tenants come and go all the time. For a third of those that come, half of what their weights are worth is reserved: it
+/// has to be there, or they wait.
 pub(crate) fn arrivals(churn: f64, seed: u64) -> Scenario {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let seconds = 120;
+    let times = slower(churn);
+    let total = rounds(120 * times);
     let weights: Vec<u32> = (0..30).map(|index| WEIGHTS[index % 4]).collect();
     let entitled = shares(&weights);
     let tenants = (0..30).map(|index| {
@@ -364,33 +404,44 @@ pub(crate) fn arrivals(churn: f64, seed: u64) -> Scenario {
         let mut tenant = tenant(
             &format!("weight {}", weights[index]),
             weight(weights[index]),
-            whole(seconds, wanted),
+            whole(120 * times, wanted),
             churn,
         );
         if index >= 6 {
-            let from = rng.random_range(0..rounds(seconds));
-            tenant.present = from..(from + rng.random_range(100..600)).min(rounds(seconds));
+            let from = rng.random_range(0..total);
+            tenant.present = from..(from + rng.random_range(100..600) * times).min(total);
+            if index % 3 == 0 {
+                tenant.contract.reservation = entitled[index] / 2;
+            }
         }
         tenant
     });
-    small("arrivals", "tenants join and leave", tenants.collect(), seed)
+    let mut tenants: Vec<Tenant> = tenants.collect();
+    to_load(&mut tenants, &mut rng);
+    small(
+        "arrivals",
+        "tenants join and leave, some with reservations; load 0.95",
+        tenants,
+        seed,
+    )
 }
 
 /// One tenant's demand grows and it never frees.
 pub(crate) fn leaky(churn: f64, seed: u64) -> Scenario {
+    let times = slower(churn);
     let entitled = shares(&[1, 1, 1, 1]);
-    let leak = (0..rounds(120))
-        .map(|round| (round as u64 * CAPACITY / rounds(100) as u64) as u32)
+    let leak = (0..rounds(120 * times))
+        .map(|round| (round as u64 * CAPACITY / rounds(100 * times) as u64) as u32)
         .collect();
     let wave = |phase| {
         let low = entitled[1] / 5;
         steps(
-            120,
+            120 * times,
             &[
                 (0, low),
-                (phase, entitled[1]),
-                (phase + 25, low),
-                (phase + 50, entitled[1]),
+                (phase * times, entitled[1]),
+                ((phase + 25) * times, low),
+                ((phase + 50) * times, entitled[1]),
             ],
         )
     };
@@ -405,12 +456,14 @@ pub(crate) fn leaky(churn: f64, seed: u64) -> Scenario {
 
 /// A borrower that frees nothing while its lenders want theirs back.
 pub(crate) fn unresponsive(churn: f64, seed: u64) -> Scenario {
+    let times = slower(churn);
     let entitled = shares(&[1, 1, 1, 1]);
     let low = entitled[0] / 10;
-    let wakes = |at| steps(120, &[(0, low), (at, entitled[0])]);
+    let hungry = || whole(120 * times, 2 * CAPACITY);
+    let wakes = |at| steps(120 * times, &[(0, low), (at * times, entitled[0])]);
     let tenants = vec![
-        tenant("unresponsive", weight(1), whole(120, 2 * CAPACITY), 0.0),
-        tenant("responsive", weight(1), whole(120, 2 * CAPACITY), churn),
+        tenant("unresponsive", weight(1), hungry(), 0.0),
+        tenant("responsive", weight(1), hungry(), churn),
         tenant("lender", weight(1), wakes(60), churn.max(0.05)),
         tenant("lender", weight(1), wakes(80), churn.max(0.05)),
     ];

@@ -70,6 +70,11 @@ impl Controller for Velox {
         id
     }
 
+    /// A pool is made whether its capacity is there or not.
+    fn admit(&mut self, contract: Contract) -> Option<u16> {
+        Some(self.add(contract))
+    }
+
     fn set_contract(&mut self, id: u16, contract: Contract) {
         self.accounts.get_mut(id).contract = contract;
     }

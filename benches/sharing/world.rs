@@ -185,9 +185,12 @@ impl<'a> World<'a> {
             match &mut self.inhabitants[index] {
                 None if is_present => {
                     let id = match tenant.group {
-                        None => self.controller.add(contract),
-                        Some(group) => self.controller.add_to(self.groups[group], contract),
+                        None => self.controller.admit(contract),
+                        Some(group) => Some(self.controller.add_to(self.groups[group], contract)),
                     };
+                    // Who came from the start was there before anybody held anything.
+                    self.meter.asked_to_join(index, id.is_some());
+                    let Some(id) = id else { continue };
                     let memory = Memory::new();
                     self.inhabitants[index] = Some(Inhabitant {
                         id,

@@ -17,7 +17,7 @@ use super::solver::Settings;
 use super::world::{Place, World};
 use crate::base::purpose::Purpose;
 use crate::base::units::pages_within;
-use crate::ledger::{Account, FIRST_SPAN, GROUPS, Group, Ledger, NO_LIMIT, Pages};
+use crate::ledger::{Account, FIRST_SPAN, GROUPS, Group, Ledger, NO_LIMIT, Pages, Waiter};
 use crate::span::Tag;
 
 pub use crate::ledger::OnLimit;
@@ -159,6 +159,20 @@ impl Simulation {
         let kept = contract.reservation.max(FIRST_SPAN).min(contract.limit);
         self.accounts.ledger.protect(self.account(id), kept);
         id
+    }
+
+    /// The same for one that comes while others hold memory: `None` if what it is to reserve is lent to them. It waits for
+    /// that then, and is to ask again.
+    pub fn admit(&mut self, contract: Contract) -> Option<u16> {
+        let id = self.add(contract);
+        let ledger = &self.accounts.ledger;
+        if self.protected(id) >= contract.reservation {
+            ledger.meet(contract.reservation, Waiter::Newcomer);
+            return Some(id);
+        }
+        ledger.want(contract.reservation, 0, Waiter::Newcomer);
+        self.remove(id);
+        None
     }
 
     /// Promises something else.
@@ -434,6 +448,25 @@ mod tests {
         reservation: 0,
         limit: NO_LIMIT,
     };
+
+    #[test]
+    fn who_reserves_what_is_lent_waits_and_is_admitted_when_it_is_back() {
+        let mut simulation = Simulation::new(10_000, Box::new(Utilization::default()));
+        let lendable = simulation.lendable();
+        let borrower = simulation.add(HUNDRED);
+        assert!(simulation.charge(borrower, lendable));
+        let newcomer = Contract {
+            reservation: 3000,
+            ..HUNDRED
+        };
+        assert_eq!(simulation.admit(newcomer), None);
+        simulation.round(Duration::from_millis(100), |_| 0);
+        simulation.uncharge(borrower, 3000);
+        assert!(!simulation.charge(borrower, 3000), "it is held back");
+        simulation.round(Duration::from_millis(200), |_| 0);
+        let id = simulation.admit(newcomer).expect("it is there");
+        assert!(simulation.charge(id, 3000) && !simulation.charge(borrower, 16));
+    }
 
     #[test]
     fn a_tenant_may_be_seen_before_its_group() {
