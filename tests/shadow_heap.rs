@@ -14,7 +14,7 @@ mod oracle;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use common::{Random, mix, scale};
@@ -225,6 +225,13 @@ fn maintained<T>(look: impl FnOnce() -> T) -> T {
     let _alone = MAINTENANCE.lock().unwrap();
     tenancy::maintain();
     look()
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let shadow = self.shadow.get_mut().unwrap_or_else(PoisonError::into_inner);
+        beside(|| *shadow = ShadowHeap::new());
+    }
 }
 
 impl Run {
@@ -474,7 +481,6 @@ fn stress(name: &str, seed: u64, threads: usize, ops: usize) {
         assert_eq!((stats.charged, stats.live), (0, 0), "seed {seed}: {stats:?}");
         tenant.retire().unwrap();
     }
-    beside(|| *run.shadow.lock().unwrap() = ShadowHeap::new());
 }
 
 #[test]
