@@ -3,9 +3,9 @@
 //! Blocks are of the sizes of `spans.rs` and die at the same rates. Who comes builds its tenant; who leaves frees all it has
 //! and retires it. A tenant that is refused memory goes without (`OnLimit::Fail`, and `try_reserve`); one that claims more
 //! than it needs asks for that by `try_charge`, and gives back at once what it gets. Each run is a process of its own, in
-//! real time: the mixed demand is that of fewer tenants, and events pass in a hurry, the policy's memory with them. What a tenant is charged here has
-//! slabs, caches and depots in it as they are. Judged are refusals within what is protected or reserved for a tenant; what
-//! is kept for a group cannot be seen from outside.
+//! real time: the mixed demand is that of fewer tenants, and events pass in a hurry, the policy's memory with them. What a
+//! tenant is charged here has slabs, caches and depots in it as they are. Judged are refusals within what is protected or
+//! reserved for a tenant; what is kept for a group cannot be seen from outside.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -289,6 +289,8 @@ impl Seat<'_> {
             // Who is late does not catch up: the demand is that of the time.
             round = round.max((begin.elapsed().as_secs_f64() * ROUNDS) as usize);
         }
+        // A look at its last round that comes late finds it still.
+        thread::sleep(INTERVAL / 2);
         drop(blocks);
         *self.tenant() = None;
         tenant.retire().expect("it has not yet");
