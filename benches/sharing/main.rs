@@ -88,7 +88,7 @@ struct Arguments {
     /// Only some parts: compare, events, daily, scale, tradeoff, promises, pictures, real, cost
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Only this run in this process: a real one, policy/place of the churn/seed; or cost
+    /// Only this run in this process: a real one, scenario/churn/policy/seed, drawn where results are written; or cost
     #[arg(long)]
     part: Option<String>,
     /// What cargo passes.
@@ -106,7 +106,7 @@ const PARTS: [(&str, &str); 6] = [
     ),
     ("scale", "How many tenants, 5 % churn"),
     ("tradeoff", "τ and half-life"),
-    ("real", "For real: 24 threads through the allocator"),
+    ("real", "For real: threads through the allocator"),
 ];
 
 /// The part of `cost.rs`.
@@ -122,7 +122,7 @@ fn main() {
     let arguments = Arguments::parse();
     match arguments.part.as_deref() {
         Some(COST) => return cost::run(),
-        Some(part) => return real::run(part),
+        Some(part) => return real::run(part, arguments.out.as_deref()),
         None => {}
     }
     let jobs = jobs(&arguments);
@@ -162,30 +162,28 @@ fn main() {
 
 /// The real runs, one after the other, since they measure time.
 fn run_real(arguments: &Arguments, results: &mut Results) {
-    const SEEDS: u64 = 2;
-    for seed in (arguments.first_seed..).take(arguments.seeds.min(SEEDS) as usize) {
-        for place in real::CHURN_PLACES {
-            for (order, policy) in real::POLICIES.into_iter().enumerate() {
-                let part = format!("{policy}/{place}/{seed}");
-                eprintln!("for real: {part}");
-                let mut figures = Figures::default();
-                for (name, value) in run_part(&part) {
-                    figures.set(&name, value);
-                }
-                let key = Key {
-                    part: "real",
-                    scenario: "mixed".into(),
-                    churn: churn_key(CHURNS[place]),
-                    controller: (order, policy.into()),
-                };
-                let refused = vec![
-                    ("real_protected", figures.protected_violations),
-                    ("real_reserved", figures.reservation_violations),
-                ];
-                results.add_special(key.clone(), refused);
-                results.add(key, figures);
-            }
+    for run in real::runs(arguments.first_seed, arguments.seeds) {
+        let part = run.part();
+        eprintln!("for real: {part}");
+        let draws = run.is_drawn() && run.seed == arguments.first_seed;
+        let out = arguments.out.as_deref().filter(|_| draws);
+        let mut figures = Figures::default();
+        for (name, value) in run_part(&part, out) {
+            figures.set(&name, value);
         }
+        let refused = vec![
+            ("real_protected", figures.protected_violations),
+            ("real_reserved", figures.reservation_violations),
+        ];
+        let key = |scenario: &str| Key {
+            part: "real",
+            scenario: scenario.into(),
+            churn: churn_key(run.churn),
+            controller: (run.policy, real::POLICIES[run.policy].into()),
+        };
+        // One promise for all scenarios.
+        results.add_special(key(""), refused);
+        results.add(key(run.scenario), figures);
     }
 }
 
@@ -193,7 +191,7 @@ fn run_real(arguments: &Arguments, results: &mut Results) {
 fn run_cost(results: &mut Results) {
     const TIMES: usize = 5;
     for _ in 0..TIMES {
-        let figures = run_part(COST).into_iter().map(|(name, value)| {
+        let figures = run_part(COST, None).into_iter().map(|(name, value)| {
             let promise = rows::PROMISES.iter().find(|promise| promise.key == name);
             (promise.expect("a row for each figure").key, value)
         });
@@ -207,11 +205,15 @@ fn run_cost(results: &mut Results) {
     }
 }
 
-/// Runs a part in a process of its own; the figures that it prints.
-fn run_part(part: &str) -> Vec<(String, f64)> {
+/// Runs a part in a process of its own, which may draw in `out`; the figures that it prints.
+fn run_part(part: &str, out: Option<&Path>) -> Vec<(String, f64)> {
     let this = std::env::current_exe().expect("the program's own path");
-    let output = Command::new(this).args(["--part", part]).output();
-    let output = output.expect("the program itself can be started");
+    let mut command = Command::new(this);
+    command.args(["--part", part]);
+    if let Some(out) = out {
+        command.arg("--out").arg(out);
+    }
+    let output = command.output().expect("the program itself can be started");
     assert!(
         output.status.success(),
         "{part} failed: {}",
@@ -244,14 +246,21 @@ fn head(arguments: &Arguments) -> String {
          and has no target, since what lives on after a fall is of no use by it. *P moved* and *transferred* are protected shares \
          that moved, up or down, and free pages that changed hands by plan: no bytes are copied. *Churn* is the part of all \
          blocks that dies in a round; at 0.5 % and 0.05 % flash crowds, arrivals, leaks and unresponsive tenants take 3 and 10 \
-         times as long.\n\n![](compare.svg)\n\n![](tradeoff.svg)\n\n{}",
+         times as long. {}\n\n![](compare.svg)\n\n![](tradeoff.svg)\n\n{}For real:\n\n{}",
         arguments.seeds,
         arguments.first_seed,
-        timelines(arguments.first_seed)
-            .iter()
-            .map(|(scenario, ..)| format!("![]({}.svg)\n\n", file_name(scenario)))
-            .collect::<String>(),
+        real::WHAT,
+        links(
+            timelines(arguments.first_seed)
+                .iter()
+                .map(|(scenario, ..)| file_name(scenario.name))
+        ),
+        links(real::pictures()),
     )
+}
+
+fn links(pictures: impl Iterator<Item = String>) -> String {
+    pictures.map(|file| format!("![]({file})\n\n")).collect()
 }
 
 fn jobs(arguments: &Arguments) -> Vec<Job> {
@@ -440,8 +449,9 @@ fn timelines(seed: u64) -> Vec<(Scenario, Kind, f64)> {
     ]
 }
 
-fn file_name(scenario: &Scenario) -> String {
-    scenario.name.replace(' ', "-")
+/// The picture of a scenario.
+fn file_name(scenario: &str) -> String {
+    scenario.replace(' ', "-") + ".svg"
 }
 
 fn pictures(
@@ -458,17 +468,17 @@ fn pictures(
     }
     if wants("pictures") {
         for (scenario, kind, churn) in timelines(arguments.first_seed) {
-            let mut moments = Vec::with_capacity(scenario.rounds);
+            let mut rounds = Vec::with_capacity(scenario.rounds);
             play(&scenario, &mut *kind.make(scenario.capacity), |_, moment| {
-                moments.push(moment.clone())
+                rounds.push(moment.states.clone())
             });
-            let path = directory.join(file_name(&scenario) + ".svg");
+            let path = directory.join(file_name(scenario.name));
             picture::draw(
                 &path,
                 &scenario,
                 &kind.name(),
                 &churn_name(churn_key(churn)),
-                &moments,
+                &rounds,
             )?;
         }
     }

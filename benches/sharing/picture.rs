@@ -9,7 +9,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::demand::ROUNDS;
 use crate::metrics::State;
-use crate::world::{Moment, Scenario};
+use crate::world::Scenario;
 
 pub(crate) const FONT: &str = "sans-serif";
 /// Okabe and Ito: apart for any kind of colour vision.
@@ -35,13 +35,13 @@ pub(crate) fn left(size: u32) -> TextStyle<'static> {
         .pos(Pos::new(HPos::Left, VPos::Center))
 }
 
-/// Draws some tenants of a run, one below the other.
+/// Draws some tenants of a run, one below the other, from the states of all by round.
 pub(crate) fn draw(
     path: &Path,
     scenario: &Scenario,
     controller: &str,
     churn: &str,
-    moments: &[Moment],
+    rounds: &[Vec<State>],
 ) -> Result<(), Box<dyn Error>> {
     let shown = interesting(scenario);
     let size = (WIDTH, HEAD + PANEL * shown.len() as u32 + 28);
@@ -62,7 +62,7 @@ pub(crate) fn draw(
     let (panels, foot) = body.split_vertically(PANEL * shown.len() as u32);
     foot.draw(&Text::new("seconds", (WIDTH as i32 / 2, 10), left(12)))?;
     for (index, panel) in shown.iter().zip(panels.split_evenly((shown.len(), 1))) {
-        draw_tenant(&panel, scenario, *index, moments)?;
+        draw_tenant(&panel, scenario, *index, rounds)?;
     }
     area.present()?;
     Ok(())
@@ -115,11 +115,11 @@ fn draw_tenant(
     area: &Area,
     scenario: &Scenario,
     index: usize,
-    moments: &[Moment],
+    rounds: &[Vec<State>],
 ) -> Result<(), Box<dyn Error>> {
     let tenant = &scenario.tenants[index];
-    let seconds = moments.len() as f64 / ROUNDS;
-    let highest = moments.iter().map(|moment| highest(moment.states[index]));
+    let seconds = rounds.len() as f64 / ROUNDS;
+    let highest = rounds.iter().map(|states| highest(states[index]));
     let most = mib(highest.max().unwrap_or(1));
     let mut chart = ChartBuilder::on(area)
         .margin(6)
@@ -132,16 +132,16 @@ fn draw_tenant(
         .y_label_area_size(52)
         .build_cartesian_2d(0.0..seconds, 0.0..most * 1.08)?;
     // A point for each pixel is enough.
-    let step = (moments.len() / 900).max(1);
-    let line = |value: &dyn Fn(&State, &Moment) -> f64| -> Vec<(f64, f64)> {
+    let step = (rounds.len() / 900).max(1);
+    let line = |value: &dyn Fn(&State, &[State]) -> f64| -> Vec<(f64, f64)> {
         let point =
-            |(round, moment): (usize, &Moment)| (round as f64 / ROUNDS, value(&moment.states[index], moment));
-        moments.iter().enumerate().step_by(step).map(point).collect()
+            |(round, states): (usize, &Vec<State>)| (round as f64 / ROUNDS, value(&states[index], states));
+        rounds.iter().enumerate().step_by(step).map(point).collect()
     };
     // What is lent lies on top of what is charged, up to the entitlement.
-    let lent = |state: &State, moment: &Moment| {
-        let borrowed: u64 = moment.states.iter().map(State::borrowed).sum();
-        let unused: u64 = moment.states.iter().map(State::unused).sum();
+    let lent = |state: &State, all: &[State]| {
+        let borrowed: u64 = all.iter().map(State::borrowed).sum();
+        let unused: u64 = all.iter().map(State::unused).sum();
         let part = (borrowed as f64 / unused.max(1) as f64).min(1.0);
         mib(state.charged) + mib(state.unused()) * part
     };

@@ -38,6 +38,18 @@ pub(crate) struct Tenant {
     pub(crate) claims: u64,
 }
 
+impl Tenant {
+    /// What it is promised in a round, if it is there.
+    pub(crate) fn contract_at(&self, round: usize) -> Option<Contract> {
+        let weight = self.weights.iter().rev().find(|(from, _)| *from <= round);
+        let weight = weight.map_or(self.contract.weight, |(_, weight)| *weight);
+        self.present.contains(&round).then_some(Contract {
+            weight,
+            ..self.contract
+        })
+    }
+}
+
 /// Tenants, a capacity, and how long it takes.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
@@ -50,6 +62,31 @@ pub(crate) struct Scenario {
     /// Rounds before the figures begin.
     pub(crate) warm_up: usize,
     pub(crate) seed: u64,
+}
+
+impl Scenario {
+    /// What everybody is entitled to in a round.
+    pub(crate) fn entitled(&self, lendable: u64, round: usize) -> Vec<u64> {
+        let tenants = self.tenants.iter();
+        let (contracts, groups): (Vec<_>, Vec<_>) = tenants
+            .map(|tenant| (tenant.contract_at(round), tenant.group))
+            .unzip();
+        in_groups(lendable, &contracts, &groups, &self.groups)
+    }
+
+    /// The same in a hurry: one of `every` rounds, for `seconds` at most. Blocks die as before, by the round.
+    pub(crate) fn hurried(mut self, every: usize, seconds: usize) -> Self {
+        self.rounds = (self.rounds / every).min(seconds * ROUNDS as usize);
+        self.warm_up /= every;
+        let curve = |pages: &[u32]| pages.iter().step_by(every).take(self.rounds).copied().collect();
+        for tenant in &mut self.tenants {
+            tenant.demand = curve(&tenant.demand);
+            tenant.alone = curve(&tenant.alone);
+            tenant.present = tenant.present.start / every..(tenant.present.end / every).min(self.rounds);
+            tenant.weights.iter_mut().for_each(|(from, _)| *from /= every);
+        }
+        self
+    }
 }
 
 /// A moment of a run: all tenants, and what the round came to.
@@ -142,7 +179,7 @@ impl<'a> World<'a> {
         self.moment.is_idle = true;
         // 1. Who comes, goes, and wants what.
         if self.change_members(round) {
-            self.entitle();
+            self.entitlements = self.scenario.entitled(self.controller.lendable(), round);
             if round == 0 {
                 // Who is there from the start was built before the program began.
                 self.controller.round(Duration::ZERO, &mut |_| 0);
@@ -175,15 +212,8 @@ impl<'a> World<'a> {
     fn change_members(&mut self, round: usize) -> bool {
         let mut changed = false;
         for (index, tenant) in self.scenario.tenants.iter().enumerate() {
-            let weight = tenant.weights.iter().rev().find(|(from, _)| *from <= round);
-            let weight = weight.map_or(tenant.contract.weight, |(_, weight)| *weight);
-            let contract = Contract {
-                weight,
-                ..tenant.contract
-            };
-            let is_present = tenant.present.contains(&round);
-            match &mut self.inhabitants[index] {
-                None if is_present => {
+            match (&mut self.inhabitants[index], tenant.contract_at(round)) {
+                (None, Some(contract)) => {
                     let id = match tenant.group {
                         None => self.controller.admit(contract),
                         Some(group) => Some(self.controller.add_to(self.groups[group], contract)),
@@ -197,7 +227,7 @@ impl<'a> World<'a> {
                         memory,
                         demand: 0,
                         alone: 0,
-                        weight,
+                        weight: contract.weight,
                     });
                     self.by_id
                         .resize(self.by_id.len().max(usize::from(id) + 1), usize::MAX);
@@ -205,7 +235,7 @@ impl<'a> World<'a> {
                     self.order.push(index);
                     changed = true;
                 }
-                Some(inhabitant) if !is_present => {
+                (Some(inhabitant), None) => {
                     // All of it goes at once: a tenant's end frees its blocks.
                     let emptied = inhabitant.memory.die(1.0, true, &mut self.rng);
                     if emptied > 0 {
@@ -216,8 +246,8 @@ impl<'a> World<'a> {
                     self.order.retain(|other| *other != index);
                     changed = true;
                 }
-                Some(inhabitant) if inhabitant.weight != weight => {
-                    inhabitant.weight = weight;
+                (Some(inhabitant), Some(contract)) if inhabitant.weight != contract.weight => {
+                    inhabitant.weight = contract.weight;
                     self.controller.set_contract(inhabitant.id, contract);
                     changed = true;
                 }
@@ -229,28 +259,6 @@ impl<'a> World<'a> {
             }
         }
         changed
-    }
-
-    fn entitle(&mut self) {
-        let contracts: Vec<Option<Contract>> = self
-            .inhabitants
-            .iter()
-            .zip(&self.scenario.tenants)
-            .map(|(inhabitant, tenant)| {
-                let weight = inhabitant.as_ref()?.weight;
-                Some(Contract {
-                    weight,
-                    ..tenant.contract
-                })
-            })
-            .collect();
-        let groups: Vec<Option<usize>> = self.scenario.tenants.iter().map(|tenant| tenant.group).collect();
-        self.entitlements = in_groups(
-            self.controller.lendable(),
-            &contracts,
-            &groups,
-            &self.scenario.groups,
-        );
     }
 
     /// A step of one tenant: blocks die, and others are born as far as it wants and may.
