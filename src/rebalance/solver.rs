@@ -311,9 +311,9 @@ impl Solver {
 
     /// Takes in what was read of a tenant and what the policy makes of it. Somebody unknown is ignored.
     pub(crate) fn observe(&mut self, reading: &Reading, estimate: &policy::Estimate) {
-        let (now, lent) = (self.now, self.lent);
+        let (now, lent, lendable) = (self.now, self.lent, self.lendable);
         if let Some(member) = self.member_mut(reading.id) {
-            member.look(reading, estimate, now, lent);
+            member.look(reading, estimate, now, lent, lendable);
             self.denied |= reading.denied > 0;
             self.seen.push(reading.id);
         }

@@ -154,13 +154,15 @@ impl Member {
         }
     }
 
-    /// Takes in a reading and what the policy makes of it. Until now it held what was read before.
+    /// Takes in a reading and what the policy makes of it, where `lendable` pages can be had at most. Until now it held what
+    /// was read before.
     pub(crate) fn look(
         &mut self,
         reading: &Reading,
         estimate: &policy::Estimate,
         now: Duration,
         lent: LentShare,
+        lendable: u64,
     ) {
         let elapsed = now.saturating_sub(self.at);
         let (unused, borrowed) = (self.part.unused, self.part.borrowed);
@@ -172,7 +174,8 @@ impl Member {
             _ => reading.charged.min(MOST) as i64 - self.reading.charged as i64,
         };
         let missing = self.entitlement.saturating_sub(reading.charged);
-        self.probe.look(reading.denied, missing, change, elapsed);
+        let most = self.party.contract.limit.min(lendable);
+        self.probe.look(reading.denied, missing, change, most, elapsed);
         if let Some(foreseen) = self.estimate.forecast {
             let error = foreseen.abs_diff(reading.charged.min(MOST));
             self.forecast_error
