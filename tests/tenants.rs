@@ -329,7 +329,7 @@ fn growth_in_place_stays_with_the_owner() {
         // SAFETY: as above.
         unsafe {
             let before = a.in_scope(|| alloc(block(from)));
-            let after = b.in_scope(|| realloc(before, block(from), to));
+            let after = std::hint::black_box(b.in_scope(|| realloc(before, block(from), to)));
             assert_eq!((a.stats().charged, b.stats().charged), (to as u64, 0));
             dealloc(after, block(to));
         }

@@ -454,7 +454,7 @@ fn a_collection_that_reserves_beyond_the_limit_fails_that_once() {
         })
     };
     // Of a size class, and of pages.
-    for (turn, length) in [100, 60_000].into_iter().enumerate() {
+    for (turn, length) in [100, 30_000].into_iter().enumerate() {
         let mut words = Vec::<u64, TenantAlloc>::new_in(own.allocator());
         words.extend(0..length);
         let beyond = (2 * MIB) / size_of::<u64>();
