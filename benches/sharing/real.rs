@@ -17,7 +17,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Binomial, Distribution};
 use tenancy::policy::{MaxMin, Static, Utilization};
-use tenancy::{Config, Group, OnLimit, Rebalancer, Tenant, TenantStats};
+use tenancy::{Config, Error, Group, OnLimit, Rebalancer, Tenant, TenantStats};
 
 use crate::controller::Contract;
 use crate::demand::ROUNDS;
@@ -199,7 +199,9 @@ fn play(scenario: &Scenario, rebalancer: Rebalancer) -> (Figures, Vec<Vec<State>
         })
         .collect();
     let from_start = seats.iter().filter(|seat| seat.of.present.start == 0);
-    from_start.for_each(|seat| *seat.tenant() = Some(seat.build()));
+    from_start.for_each(|seat| {
+        *seat.tenant() = Some(seat.build().expect("names differ, and reservations fit"));
+    });
     // The first round sees everybody, before the program begins, as in the simulation. A round between would protect for those
     // who are there what is to be reserved for others, and under `Static` that is not given back.
     let _rebalancer = rebalancer.spawn().expect("there is none yet");
@@ -230,6 +232,11 @@ fn build_group((number, contract): (usize, &Contract)) -> Group {
     builder.build().expect("names differ, and reservations fit")
 }
 
+/// The round that it is.
+fn round_at(begin: Instant) -> usize {
+    (begin.elapsed().as_secs_f64() * ROUNDS) as usize
+}
+
 fn sleep_until(instant: Instant) {
     thread::sleep(instant.saturating_duration_since(Instant::now()));
 }
@@ -255,7 +262,7 @@ impl Seat<'_> {
         self.tenant.lock().expect("nobody has panicked")
     }
 
-    fn build(&self) -> Tenant {
+    fn build(&self) -> Result<Tenant, Error> {
         let contract = self.of.contract;
         let mut builder = Tenant::builder(format!("{} {}", self.number, self.of.name))
             .weight(contract.weight)
@@ -267,14 +274,30 @@ impl Seat<'_> {
         if let Some(group) = self.group {
             builder = builder.group(group);
         }
-        builder.build().expect("names differ, and reservations fit")
+        builder.build()
+    }
+
+    /// Its tenant, as soon as what is to be reserved for it can be promised; none if that is not while it would be there.
+    fn admit(&self, begin: Instant) -> Option<Tenant> {
+        while self.of.present.contains(&round_at(begin)) {
+            match self.build() {
+                Err(Error::EntitlementPending { .. }) => thread::sleep(INTERVAL),
+                built => return Some(built.expect("names differ, and reservations fit")),
+            }
+        }
+        None
     }
 
     /// A tenant's program, from its coming to its leaving.
     fn work(&self, begin: Instant, mut rng: Xoshiro256PlusPlus) {
-        let mut round = self.of.present.start;
-        sleep_until(begin + INTERVAL * round as u32);
-        let tenant = self.tenant().get_or_insert_with(|| self.build()).clone();
+        let start = self.of.present.start;
+        sleep_until(begin + INTERVAL * start as u32);
+        let from_start = self.tenant().clone();
+        let Some(tenant) = from_start.or_else(|| self.admit(begin)) else {
+            return;
+        };
+        *self.tenant() = Some(tenant.clone());
+        let mut round = start.max(round_at(begin));
         let mut blocks = Blocks::default();
         let mut weight = self.of.contract.weight;
         while let Some(contract) = self.of.contract_at(round) {
@@ -287,7 +310,7 @@ impl Seat<'_> {
             round += 1;
             sleep_until(begin + INTERVAL * round as u32);
             // Who is late does not catch up: the demand is that of the time.
-            round = round.max((begin.elapsed().as_secs_f64() * ROUNDS) as usize);
+            round = round.max(round_at(begin));
         }
         // A look at its last round that comes late finds it still.
         thread::sleep(INTERVAL / 2);
