@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use allocator_api2::alloc::Allocator;
-use common::{Random, well_in_child};
+use common::{ANSWERS, Random, well_in_child};
 use tenancy::policy::{Estimate, Observation, SharePolicy};
 use tenancy::{Config, Error, OnLimit, Rebalancer, Tenancy, Tenant};
 
@@ -38,17 +38,7 @@ struct Adversary(Random);
 impl Adversary {
     fn number(&mut self) -> f64 {
         assert!(!self.0.once_in(200), "on purpose");
-        let numbers = [
-            f64::NAN,
-            -1.0,
-            0.0,
-            1e300,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-            1e9,
-            4e6,
-        ];
-        numbers[self.0.below(numbers.len())]
+        ANSWERS[self.0.below(ANSWERS.len())]
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Random, well_in_child};
+use common::{ANSWERS, Random, well_in_child};
 use fork::fork_and;
 use tenancy::policy::{Estimate, Observation, SharePolicy};
 use tenancy::{
@@ -532,17 +532,7 @@ impl SharePolicy for Adversary {
     fn observe(&mut self, _: &Observation) {}
 
     fn estimate(&mut self, _: TenantId) -> Estimate {
-        let numbers = [
-            f64::NAN,
-            -1.0,
-            0.0,
-            1e300,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-            1e9,
-            4e6,
-        ];
-        let mut any = || numbers[self.0.below(numbers.len())];
+        let mut any = || ANSWERS[self.0.below(ANSWERS.len())];
         let mut estimate = Estimate::default();
         (estimate.active, estimate.forecast, estimate.urgency) = (any(), any(), any());
         estimate

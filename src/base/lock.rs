@@ -11,8 +11,8 @@
 //! | 1 | held, nobody waits |
 //! | 2 | held, somebody may sleep |
 //!
-//! **Rank**: a thread takes locks in ascending [`Rank`] only; debug builds, unit tests and feature `checks` check it. `fork` takes them all in that
-//! order (but `Control`, under which no other is taken, after `Subscriptions`), and the forking thread passes through those
+//! **Rank**: a thread takes locks in ascending [`Rank`] only; debug builds, unit tests and feature `checks` check it. `fork`
+//! takes them all in that order (but `Control`, under which no other is taken, after `Subscriptions`), and the forking thread passes through those
 //! it holds ([`hold_all`]).
 
 #![allow(unsafe_code)] // Hands out references to what the lock guards.

@@ -302,9 +302,9 @@ impl Thread {
             counter.set((tag, count));
             if count >= enough_visits(pool) {
                 self.keep(pool, tag);
-            }
-            if self.current.get().keeps() {
-                counter.set((tag, 0));
+                if self.current.get().keeps() {
+                    counter.set((tag, 0));
+                }
             }
         }
         self.current.get()

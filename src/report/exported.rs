@@ -100,7 +100,7 @@ pub(crate) static TENANT: &[Number<TenantStats>] = &[
     gauge("cached", "tenancy_cached_bytes", Unit::Bytes, |s| s.cached as f64, "Free blocks in the tenant's depots and reserves."),
     gauge("peak", "tenancy_peak_bytes", Unit::Bytes, |s| s.peak as f64, "The most that was ever charged."),
     gauge("overdraft", "tenancy_overdraft_bytes", Unit::Bytes, |s| s.overdraft as f64, "Charged beyond the limit or the capacity."),
-    counter("denied", "tenancy_denied_total", Unit::One, |s| s.denied, "Requests refused for a limit or for the capacity."),
+    counter("denied", "tenancy_denied_total", Unit::One, |s| s.denied, "Requests refused for a limit, for the capacity, or for want of memory in the system."),
     counter("scrubbed", "tenancy_scrubbed_bytes_total", Unit::Bytes, |s| s.scrubbed, "Other tenants' bytes zeroed before this one got their pages."),
     counter("moved_out", "tenancy_moved_out_bytes_total", Unit::Bytes, |s| s.moved_out, "The tenant's bytes zeroed before others got their pages."),
     gauge("entitlement", "tenancy_entitlement_bytes", Unit::Bytes, |s| s.entitlement as f64, "The weight's part of the capacity, between reservation and limit."),

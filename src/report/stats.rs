@@ -43,7 +43,7 @@ pub struct TenantStats {
     pub peak: u64,
     /// Charged beyond the limit or the capacity.
     pub overdraft: u64,
-    /// Number of requests refused for a limit or for the capacity.
+    /// Number of requests refused: for a limit, for the capacity, or because the system had no memory.
     pub denied: u64,
     /// Other tenants' bytes that were zeroed before it got their pages.
     pub scrubbed: u64,
@@ -69,7 +69,8 @@ pub struct TenantStats {
     /// On average over the last minutes, by how much it came to hold more or less than its policy had foreseen. 0 where that
     /// foresees nothing.
     pub forecast_error: u64,
-    /// On average over the last minutes, what it lent beyond what it borrowed; first in turn under shortage.
+    /// On average over the last minutes, what it lent beyond what it borrowed. Under shortage who was refused comes first, and
+    /// among these who has most of it.
     pub credit: u64,
     /// … and what it borrowed beyond what it lent. One of the two is 0.
     pub debit: u64,

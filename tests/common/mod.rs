@@ -23,6 +23,18 @@ impl Random {
     }
 }
 
+/// Numbers that a policy may answer, possible and impossible.
+pub(crate) const ANSWERS: [f64; 8] = [
+    f64::NAN,
+    -1.0,
+    0.0,
+    1e300,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
+    1e9,
+    4e6,
+];
+
 /// A hash of a number.
 pub(crate) fn mix(number: u64) -> u64 {
     let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -16,7 +16,7 @@
 //! - **Work**: O(observed + groups whose level moves) but for the round after a change of contracts, τ or φ̄; the other loops
 //!   end at the constants below. With 10,000 tenants of which 100 changed, 33 µs, and 47 µs under scarcity (p99 71 and 85);
 //!   with half of them in 100 groups 37 and 53 (p99 77 and 100); for all tenants 1.4 to 1.6 ms (`tests/timing.rs`; a Xeon of
-//!   2023, on which 10,000 floats are sorted in 250 µs).
+//!   2023, on which 10,000 floats are sorted in 250 µs). Reading and telling the accounts comes on top (`benches/sharing`).
 
 use alloc::vec::Vec;
 use core::time::Duration;
