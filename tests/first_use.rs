@@ -8,6 +8,8 @@
 mod common;
 #[path = "common/fork.rs"]
 mod forked;
+#[path = "common/refused.rs"]
+mod refused;
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::{c_int, c_void};
@@ -17,6 +19,7 @@ use std::thread;
 
 use common::well_in_child;
 use forked::fork_and;
+use refused::refuse_on_this_thread;
 use tenancy::{Tenancy, Tenant};
 
 /// Not the program's allocator: its first use is the test's.
@@ -123,7 +126,8 @@ fn works(round: u8) {
                 let blocks = layouts.map(|layout| black_box(ALLOC.alloc(layout)));
                 for (block, layout) in blocks.iter().zip(layouts) {
                     assert!(!block.is_null());
-                    (block.write(round), block.add(layout.size() - 1).write(round)).1
+                    block.write(round);
+                    block.add(layout.size() - 1).write(round);
                 }
                 for (block, layout) in blocks.iter().zip(layouts) {
                     assert_eq!(
@@ -220,50 +224,14 @@ fn a_signal_may_allocate_in_the_middle_of_the_first_use() {
     });
 }
 
-// ---- A filter for system calls. ----
-
-/// From now on `membarrier` is refused. `false`: the machine does not let us.
-fn refuse_membarrier() -> bool {
-    let statement = |code: u32, k: u32, yes: u8, no: u8| libc::sock_filter {
-        code: code as u16,
-        jt: yes,
-        jf: no,
-        k,
-    };
-    let mut program = [
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        statement(
-            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
-            libc::SYS_membarrier as u32,
-            0,
-            1,
-        ),
-        statement(libc::BPF_RET, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32, 0, 0),
-        statement(libc::BPF_RET, libc::SECCOMP_RET_ALLOW, 0, 0),
-    ];
-    let filter = libc::sock_fprog {
-        len: program.len() as u16,
-        filter: program.as_mut_ptr(),
-    };
-    // SAFETY: the filter lives through the call, which copies it, and concerns this process, which is the test's own.
-    unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-            && libc::syscall(
-                libc::SYS_seccomp,
-                libc::SECCOMP_SET_MODE_FILTER,
-                libc::SECCOMP_FILTER_FLAG_TSYNC,
-                &raw const filter,
-            ) == 0
-    }
-}
+// ---- What the kernel refuses: `membarrier`, on this thread and those that it makes. ----
 
 /// From the start: then both halves of the barrier are fences.
 #[test]
 fn without_membarrier_everything_works() {
     well_in_child("without_membarrier_everything_works", 60, || {
-        if refuse_membarrier() {
-            works(1);
-        }
+        refuse_on_this_thread(&[libc::SYS_membarrier]);
+        works(1);
     });
 }
 
@@ -279,9 +247,7 @@ fn a_filter_that_comes_later_costs_no_block() {
             (0..500).for_each(|_| unsafe { ALLOC.dealloc(black_box(ALLOC.alloc(layout)), layout) });
         };
         tenant.in_scope(use_it);
-        if !refuse_membarrier() {
-            return;
-        }
+        refuse_on_this_thread(&[libc::SYS_membarrier]);
         // The cache that this thread has parked cannot be taken now: the tenant's number waits with it.
         tenancy::maintain();
         thread::scope(|scope| {

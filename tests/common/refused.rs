@@ -1,6 +1,6 @@
 //! System calls that fail, on one thread: a filter of the kernel's (seccomp).
 
-/// Has these system calls (`libc::SYS_…`) answer `ENOMEM` on this thread, until it ends.
+/// Has these system calls (`libc::SYS_…`) answer `ENOMEM` on this thread and those that it makes from here on.
 pub(crate) fn refuse_on_this_thread(calls: &[libc::c_long]) {
     let step = |code: u32, if_not: u8, value: u32| libc::sock_filter {
         code: code as u16,
